@@ -1,0 +1,84 @@
+//! What runs user code: the engine offers work, a worker takes it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use strandline_model::{Action, ExecutionId, FailureDetails, HistoryEvent, InstanceId, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+/// One replay of an orchestrator: new events in, actions out.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    pub instance: InstanceId,
+    pub execution: ExecutionId,
+    /// As in the execution's `ExecutionStarted`.
+    pub name: String,
+    pub version: Option<String>,
+    /// How many events of the history were committed before this turn.
+    pub seen: usize,
+    /// Those events; `None` when the runner said that it [`holds`](TurnRunner::holds) the execution at `seen`.
+    pub past: Option<Vec<Arc<HistoryEvent>>>,
+    /// What this turn adds to the history before its own actions: `OrchestratorStarted` (its
+    /// timestamp is the turn's current time), then the events delivered, in order.
+    pub new: Vec<Arc<HistoryEvent>>,
+}
+
+/// What a turn decided.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TurnOutcome {
+    /// In order; sequence ids continue those of the history. A completion is last.
+    pub actions: Vec<Action>,
+    /// `None` leaves the custom status as it is; `Some(None)` clears it.
+    pub custom_status: Option<Option<String>>,
+}
+
+/// Runs turns on one engine thread, and may keep suspended orchestrators between them. Not `Send`.
+pub trait TurnRunner {
+    /// Holds the suspended orchestrator of this execution exactly as it was after `seen` events.
+    /// `seen` counts what the history holds: a turn adds its `new` events, one event for each action
+    /// that leaves one (all but `Cancel` and a completion), and `OrchestratorCompleted`.
+    fn holds(&self, instance: &InstanceId, execution: ExecutionId, seen: usize) -> bool;
+
+    /// Runs one turn. Never panics; whatever goes wrong in user code is a failed completion.
+    fn run(&mut self, turn: Turn) -> TurnOutcome;
+
+    /// Drops what is held of an instance.
+    fn forget(&mut self, instance: &InstanceId);
+}
+
+/// One execution of an activity.
+pub struct ActivityWork {
+    pub instance: InstanceId,
+    pub execution: ExecutionId,
+    pub task_id: i32,
+    pub name: String,
+    pub version: Option<String>,
+    pub input: Option<String>,
+    pub tags: BTreeMap<String, String>,
+    /// Fires when the result is no longer wanted: the execution that scheduled it ended, was
+    /// terminated, continued as new, cancelled the task, or the timeout passed.
+    pub cancelled: CancellationToken,
+    /// The newest progress the activity reported; visible, not durable.
+    pub progress: Arc<Mutex<Option<String>>>,
+}
+
+pub type ActivityResult = Result<Option<String>, FailureDetails>;
+
+/// The code of a program: what it serves and how to run it.
+pub trait Worker: Send + Sync + 'static {
+    /// Names of the orchestrators it can run, for matching and for messages.
+    fn orchestrators(&self) -> Vec<String>;
+    fn activities(&self) -> Vec<String>;
+    /// A runner for one engine thread.
+    fn turn_runner(&self) -> Box<dyn TurnRunner>;
+    /// May block or burn CPU: the engine's activity threads expect it. Panics are caught by the worker.
+    fn run_activity(&self, work: ActivityWork) -> Pin<Box<dyn Future<Output = ActivityResult> + Send>>;
+}
+
+/// The time a turn or command happens at.
+pub trait Clock: Send + Sync + 'static {
+    fn now(&self) -> Timestamp;
+}

@@ -1,0 +1,84 @@
+//! Messages between partitions.
+//!
+//! The sender numbers what it sends to each partition and keeps it until acknowledged; the receiver
+//! takes each number once.
+
+use std::collections::BTreeMap;
+
+use strandline_model::{FailureDetails, ParentInstance};
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Message {
+    #[prost(uint32, tag = "1")]
+    pub from: u32,
+    #[prost(uint32, tag = "2")]
+    pub to: u32,
+    /// Counts from 1 for each pair of partitions.
+    #[prost(uint64, tag = "3")]
+    pub sequence: u64,
+    /// The instance it is for.
+    #[prost(string, tag = "4")]
+    pub instance_id: String,
+    #[prost(oneof = "MessageBody", tags = "5, 6, 7, 8")]
+    pub body: Option<MessageBody>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum MessageBody {
+    #[prost(message, tag = "5")]
+    StartChild(StartChild),
+    #[prost(message, tag = "6")]
+    ChildEnded(ChildEnded),
+    #[prost(message, tag = "7")]
+    RaiseEvent(RaiseEvent),
+    #[prost(message, tag = "8")]
+    Terminate(Terminate),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StartChild {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, optional, tag = "2")]
+    pub version: Option<String>,
+    #[prost(string, optional, tag = "3")]
+    pub input: Option<String>,
+    #[prost(btree_map = "string, string", tag = "4")]
+    pub tags: BTreeMap<String, String>,
+    #[prost(message, required, tag = "5")]
+    pub parent: ParentInstance,
+}
+
+/// To the parent: the end of one of its sub-orchestrations.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ChildEnded {
+    /// The parent's execution that waits for it: 16 bytes, big endian.
+    #[prost(bytes = "vec", tag = "1")]
+    pub execution_id: Vec<u8>,
+    #[prost(sint32, tag = "2")]
+    pub task_id: i32,
+    #[prost(string, optional, tag = "3")]
+    pub result: Option<String>,
+    /// Present when it did not complete.
+    #[prost(message, optional, tag = "4")]
+    pub failure: Option<FailureDetails>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RaiseEvent {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, optional, tag = "2")]
+    pub input: Option<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Terminate {
+    #[prost(string, optional, tag = "1")]
+    pub reason: Option<String>,
+    #[prost(bool, tag = "2")]
+    pub recursive: bool,
+    /// Only the child of this parent execution (16 bytes), when present.
+    #[prost(bytes = "vec", optional, tag = "3")]
+    pub parent_execution_id: Option<Vec<u8>>,
+}

@@ -1,0 +1,141 @@
+//! What the tables hold: lagging copies of a partition's objects, enough to rebuild them.
+//!
+//! Rows are our own prost schema. A store writes them together with the position they reflect.
+
+use std::collections::BTreeMap;
+
+use strandline_model::{HistoryEvent, Timestamp};
+
+/// One instance. Inputs, outputs and the newest events are inside; older history is in chunks.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct InstanceRow {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// 16 bytes, big endian: the current execution.
+    #[prost(bytes = "vec", tag = "2")]
+    pub execution_id: Vec<u8>,
+    #[prost(enumeration = "strandline_model::RuntimeStatus", tag = "3")]
+    pub status: i32,
+    /// When the instance was first started (not the generation).
+    #[prost(message, required, tag = "4")]
+    pub created: Timestamp,
+    #[prost(message, required, tag = "5")]
+    pub updated: Timestamp,
+    /// The execution's `ExecutionStarted`.
+    #[prost(message, required, tag = "6")]
+    pub started: HistoryEvent,
+    /// The execution's `ExecutionCompleted`.
+    #[prost(message, optional, tag = "7")]
+    pub ended: Option<HistoryEvent>,
+    #[prost(string, optional, tag = "8")]
+    pub custom_status: Option<String>,
+    /// Events in the history of this execution: those in chunks, then `tail`.
+    #[prost(uint32, tag = "9")]
+    pub history_len: u32,
+    /// Chunk rows of this execution, numbered from 0.
+    #[prost(uint32, tag = "10")]
+    pub chunks: u32,
+    /// The newest events of the history, those in no chunk.
+    #[prost(message, repeated, tag = "11")]
+    pub tail: Vec<HistoryEvent>,
+    /// Accepted events no turn has seen, in order.
+    #[prost(message, repeated, tag = "12")]
+    pub inbox: Vec<HistoryEvent>,
+    #[prost(message, repeated, tag = "13")]
+    pub open: Vec<OpenTaskRow>,
+    #[prost(bool, tag = "14")]
+    pub suspended: bool,
+    /// Actions this execution has taken.
+    #[prost(uint32, tag = "15")]
+    pub actions: u32,
+    /// No turn of this instance was ever committed.
+    #[prost(bool, tag = "16")]
+    pub pending: bool,
+}
+
+/// A task without a result.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OpenTaskRow {
+    #[prost(sint32, tag = "1")]
+    pub task_id: i32,
+    #[prost(oneof = "OpenTaskKind", tags = "2, 3, 4")]
+    pub kind: Option<OpenTaskKind>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum OpenTaskKind {
+    /// An activity: where its `TaskScheduled` stands in the history.
+    #[prost(uint32, tag = "2")]
+    Activity(u32),
+    /// A timer: when it is due.
+    #[prost(message, tag = "3")]
+    Timer(Timestamp),
+    /// A sub-orchestration: its instance id.
+    #[prost(string, tag = "4")]
+    SubOrchestration(String),
+}
+
+/// A partition's singletons.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PartitionRow {
+    /// The last batch these tables reflect.
+    #[prost(uint64, tag = "1")]
+    pub position: u64,
+    /// The time of that batch.
+    #[prost(message, required, tag = "2")]
+    pub time: Timestamp,
+    /// By sending partition: the last message taken from it.
+    #[prost(btree_map = "uint32, uint64", tag = "3")]
+    pub received: BTreeMap<u32, u64>,
+    /// By receiving partition: the last message sent to it.
+    #[prost(btree_map = "uint32, uint64", tag = "4")]
+    pub sent: BTreeMap<u32, u64>,
+    /// Messages the receiver has not acknowledged.
+    #[prost(message, repeated, tag = "5")]
+    pub outbox: Vec<crate::message::Message>,
+}
+
+/// A timer of the hub's index: when an instance must be looked at. Ordered by due time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimerKey {
+    /// Milliseconds since the epoch, rounded up.
+    pub due_millis: i64,
+    pub instance: strandline_model::InstanceId,
+    /// The sequence id of the timer, or [`TimerKey::START`].
+    pub timer_id: i32,
+}
+
+impl TimerKey {
+    /// The timer id of a scheduled start.
+    pub const START: i32 = -1;
+}
+
+/// Rows of one partition that change together with its position.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartitionRows {
+    pub partition: PartitionRow,
+    pub instances: Vec<InstanceRows>,
+    pub timers_added: Vec<TimerKey>,
+    pub timers_removed: Vec<TimerKey>,
+}
+
+/// What changed of one instance since the last flush.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstanceRows {
+    pub id: strandline_model::InstanceId,
+    /// `None` removes the row (with all chunks of `dropped`).
+    pub row: Option<InstanceRow>,
+    /// New chunks of the current execution, by number.
+    pub chunks: Vec<(u32, HistoryChunk)>,
+    /// Executions whose chunks are removed.
+    pub dropped: Vec<strandline_model::ExecutionId>,
+    /// It has work to hand out after a restart: undelivered events or open activities.
+    pub active: bool,
+}
+
+/// Consecutive events of one execution.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct HistoryChunk {
+    #[prost(message, repeated, tag = "1")]
+    pub events: Vec<HistoryEvent>,
+}
