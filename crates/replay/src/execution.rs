@@ -1,0 +1,391 @@
+//! The driver: feeds history to the code and collects what it decides.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use strandline_model::{
+    Action, ActionKind, Completion, EventKind, ExecutionId, FailureDetails, HistoryEvent, InstanceId,
+    RuntimeStatus,
+};
+
+use crate::context::ContextHandle;
+use crate::core::{Core, Source};
+use crate::violation::{self, Mismatch};
+use crate::waking::Signal;
+
+/// The code of an orchestrator, called once per execution with its input.
+pub type Orchestrator =
+    Box<dyn FnOnce(ContextHandle, Option<String>) -> Pin<Box<dyn Future<Output = Ending>>>>;
+
+/// How an orchestrator's function ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    Completed(Option<String>),
+    Failed {
+        failure: FailureDetails,
+        /// The task whose failure this is.
+        origin: Option<i32>,
+    },
+    ContinuedAsNew {
+        input: Option<String>,
+        version: Option<String>,
+        /// Events that reached the code but no waiter do not move on.
+        drop_events: bool,
+    },
+}
+
+/// Whose turn it is, and its limit.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub instance: InstanceId,
+    pub execution: ExecutionId,
+    /// Most actions the execution may take.
+    pub actions_max: usize,
+}
+
+/// What a turn decided.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// In order; a completion is last.
+    pub actions: Vec<Action>,
+    /// `None` leaves the custom status as it is.
+    pub custom_status: Option<Option<String>>,
+}
+
+/// Polls in a row without an action, an event or a task, after which the code counts as spinning.
+const IDLE_POLLS_MAX: u32 = 100_000;
+
+/// An orchestrator's future with everything it has learnt so far.
+///
+/// Build it anew from the whole history, or keep it between turns: the two are the same at the
+/// end of every turn.
+pub struct Execution {
+    core: Rc<RefCell<Core>>,
+    signal: Arc<Signal>,
+    waker: Waker,
+    code: Code,
+    /// Index of the next history event.
+    position: usize,
+    /// Set once, when the code returned or broke a rule.
+    ended: Option<Ended>,
+    /// External events of this turn that came after the end.
+    late_events: Vec<Arc<HistoryEvent>>,
+}
+
+enum Code {
+    Unstarted(Orchestrator),
+    Running(Pin<Box<dyn Future<Output = Ending>>>),
+    Gone,
+}
+
+enum Ended {
+    Returned(Ending),
+    /// What was decided before stands.
+    Broken(FailureDetails),
+    /// What the turn decided is void.
+    Void(FailureDetails),
+}
+
+impl Execution {
+    pub fn new(identity: Identity, orchestrator: Orchestrator) -> Self {
+        let signal = Arc::new(Signal::default());
+        let core = Core::new(identity.instance, identity.execution, identity.actions_max);
+        Self {
+            core: Rc::new(RefCell::new(core)),
+            waker: signal.waker(),
+            signal,
+            code: Code::Unstarted(orchestrator),
+            position: 0,
+            ended: None,
+            late_events: Vec::new(),
+        }
+    }
+
+    /// Events the history holds once the last turn is recorded.
+    pub fn seen(&self) -> usize {
+        self.position
+    }
+
+    /// No turn follows.
+    pub fn is_over(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// What went wrong, other than by an error the code returned.
+    pub fn violation(&self) -> Option<&FailureDetails> {
+        match &self.ended {
+            Some(Ended::Broken(failure) | Ended::Void(failure)) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// A rough count of the bytes held while it is kept.
+    pub fn weight(&self) -> usize {
+        let code = match &self.code {
+            Code::Running(future) => std::mem::size_of_val(&**future),
+            Code::Unstarted(_) | Code::Gone => 0,
+        };
+        let core = self.core.borrow();
+        1024 + code + core.open_tasks() * 320 + core.events.bytes()
+    }
+
+    /// Feeds recorded turns; their actions must meet what the code does.
+    pub fn replay(&mut self, past: &[Arc<HistoryEvent>]) {
+        {
+            let mut core = self.core.borrow_mut();
+            core.replaying = true;
+            for event in past {
+                if let EventKind::SubOrchestrationCreated(created) = event.kind() {
+                    core.recorded_children.insert(event.id, created.instance_id.clone());
+                }
+            }
+        }
+        self.feed_all(past);
+        let mut core = self.core.borrow_mut();
+        core.replaying = false;
+        core.recorded_children.clear();
+        drop(core);
+        if matches!(self.ended, Some(Ended::Void(_))) {
+            self.discard_after(past);
+        }
+    }
+
+    /// Feeds what is new and returns what the code decided.
+    pub fn turn(&mut self, new: &[Arc<HistoryEvent>]) -> Outcome {
+        if self.signal.is_foreign() && self.ended.is_none() {
+            self.end(Ended::Broken(violation::foreign_wake()));
+        }
+        self.feed_all(new);
+        if self.ended.is_none() && matches!(self.code, Code::Running(_)) {
+            if self.signal.is_foreign() {
+                self.end(Ended::Broken(violation::foreign_wake()));
+            } else if !self.core.borrow().is_awaiting() {
+                self.end(Ended::Broken(violation::stuck()));
+            }
+        }
+        let mut core = self.core.borrow_mut();
+        if matches!(self.ended, Some(Ended::Void(_))) {
+            core.sequence.discard_undone();
+        }
+        let mut actions = core.sequence.take();
+        let recorded = actions.iter().filter(|a| !matches!(a.kind, ActionKind::Cancel { .. })).count();
+        self.position += recorded + 1;
+        let custom_status = core.custom_status.take();
+        if let Some(ended) = &self.ended {
+            let id = core.sequence.next_id();
+            let completion = match ended {
+                Ended::Returned(ending) => {
+                    let mut carried = match ending {
+                        Ending::ContinuedAsNew { drop_events: false, .. } => core.events.drain(),
+                        _ => Vec::new(),
+                    };
+                    carried.append(&mut self.late_events);
+                    completion(ending.clone(), carried)
+                }
+                Ended::Broken(failure) | Ended::Void(failure) => {
+                    Completion::Failed { failure: failure.clone(), origin: None }
+                }
+            };
+            actions.push(Action { id, kind: ActionKind::Complete(completion) });
+        }
+        Outcome { actions, custom_status }
+    }
+
+    fn feed_all(&mut self, events: &[Arc<HistoryEvent>]) {
+        let signal = self.signal.clone();
+        let _feeding = signal.feeding();
+        for event in events {
+            let index = self.position;
+            self.position += 1;
+            self.core.borrow_mut().history_len = self.position;
+            if let Err(failure) = self.feed(index, event) {
+                self.end(Ended::Void(failure));
+            }
+            self.poll();
+        }
+    }
+
+    /// Takes in one event; an error is a mismatch of code and history.
+    fn feed(&mut self, index: usize, event: &Arc<HistoryEvent>) -> Result<(), FailureDetails> {
+        if matches!(self.ended, Some(Ended::Broken(_) | Ended::Void(_))) {
+            return Ok(());
+        }
+        let core = &self.core;
+        match event.kind() {
+            EventKind::OrchestratorStarted(_) => {
+                if self.ended.is_some() {
+                    let sequence_id = core.borrow().sequence.next_id();
+                    return Err(Mismatch::EndSurplus { sequence_id }.into_failure(index));
+                }
+                let mut core = core.borrow_mut();
+                core.now = core.now.max(event.timestamp);
+            }
+            EventKind::OrchestratorCompleted(_) => core.borrow().sequence.check_turn_end(index)?,
+            EventKind::ExecutionStarted(started) => {
+                let mut core = core.borrow_mut();
+                core.started = Some(event.clone());
+                core.now = core.now.max(event.timestamp);
+                drop(core);
+                self.start(started.input.clone());
+            }
+            EventKind::TaskScheduled(_)
+            | EventKind::TimerCreated(_)
+            | EventKind::SubOrchestrationCreated(_)
+            | EventKind::EventSent(_) => core.borrow_mut().sequence.record(index, event)?,
+            EventKind::TaskCompleted(e) => self.completed(e.task_id, Source::Activity, e.result.clone()),
+            EventKind::SubOrchestrationCompleted(e) => {
+                self.completed(e.task_id, Source::SubOrchestration, e.result.clone());
+            }
+            EventKind::TimerFired(e) => self.completed(e.timer_id, Source::Timer, None),
+            EventKind::TaskFailed(e) => self.failed(e.task_id, Source::Activity, &e.failure),
+            EventKind::SubOrchestrationFailed(e) => {
+                self.failed(e.task_id, Source::SubOrchestration, &e.failure);
+            }
+            EventKind::EventRaised(raised) if !raised.undelivered => {
+                if self.ended.is_some() {
+                    self.late_events.push(event.clone());
+                } else {
+                    let mut core = core.borrow_mut();
+                    let arrived = core.events.arrive(event.clone());
+                    let waker = core.deliver(arrived);
+                    drop(core);
+                    waker.into_iter().for_each(Waker::wake);
+                }
+            }
+            EventKind::ExecutionCompleted(e) => {
+                let by_code = e.status() != RuntimeStatus::Terminated;
+                if by_code && self.ended.is_none() {
+                    return Err(Mismatch::EndMissing.into_failure(index));
+                }
+            }
+            // A rewind leaves such a place-holder where it takes the record of an action out.
+            EventKind::Generic(_) if event.id >= 0 => core.borrow_mut().sequence.record_dropped(event.id),
+            // Suspension is the hub's business: it holds back what must wait.
+            EventKind::EventRaised(_)
+            | EventKind::ExecutionTerminated(_)
+            | EventKind::ExecutionSuspended(_)
+            | EventKind::ExecutionResumed(_)
+            | EventKind::ContinueAsNew(_)
+            | EventKind::Generic(_) => {}
+        }
+        Ok(())
+    }
+
+    fn completed(&self, id: i32, source: Source, result: Option<String>) {
+        let waker = self.core.borrow_mut().completed(id, source, result);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Retries are decided here, before the code is polled: a task nobody polls retries all the same.
+    fn failed(&self, id: i32, source: Source, failure: &FailureDetails) {
+        let retry = self.core.borrow().retry_of(id, source);
+        let now = self.core.borrow().now;
+        let delay =
+            retry.and_then(|(policy, attempt, begun)| policy.next_delay(attempt, begun, now, failure));
+        let waker = self.core.borrow_mut().failed(id, source, failure.clone(), delay);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    fn start(&mut self, input: Option<String>) {
+        match std::mem::replace(&mut self.code, Code::Gone) {
+            Code::Unstarted(orchestrator) => {
+                let context = ContextHandle { core: self.core.clone() };
+                match catch_unwind(AssertUnwindSafe(|| orchestrator(context, input))) {
+                    Ok(future) => self.code = Code::Running(future),
+                    Err(payload) => self.end(self.broken_by(&*payload)),
+                }
+                self.signal.raise();
+            }
+            other => self.code = other,
+        }
+    }
+
+    /// Polls the code until it asks for nothing more.
+    fn poll(&mut self) {
+        let mut idle = 0;
+        while self.ended.is_none() && self.signal.take_woken() {
+            let Code::Running(future) = &mut self.code else { return };
+            let taken = self.core.borrow().sequence.taken();
+            let mut cx = Context::from_waker(&self.waker);
+            let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut cx)));
+            match polled {
+                Ok(Poll::Ready(ending)) => self.end(Ended::Returned(ending)),
+                Ok(Poll::Pending) => {}
+                Err(payload) => self.end(self.broken_by(&*payload)),
+            }
+            if self.ended.is_none() && self.signal.is_foreign() {
+                self.end(Ended::Broken(violation::foreign_wake()));
+            }
+            idle = if self.core.borrow().sequence.taken() == taken { idle + 1 } else { 0 };
+            if idle >= IDLE_POLLS_MAX && self.ended.is_none() {
+                self.end(Ended::Broken(violation::restless(idle)));
+            }
+        }
+        // A rule can be broken without the code running, by a retry.
+        let violation = self.core.borrow_mut().violation.take();
+        if let Some(failure) = violation {
+            self.ended = None;
+            self.end(ended_by(failure));
+        }
+    }
+
+    fn broken_by(&self, payload: &(dyn std::any::Any + Send)) -> Ended {
+        match self.core.borrow_mut().violation.take() {
+            Some(failure) => ended_by(failure),
+            None => Ended::Broken(violation::panicked(payload)),
+        }
+    }
+
+    /// Ends the code for good. Its destructors run on a closed core: they have no effect.
+    fn end(&mut self, ended: Ended) {
+        self.ended = Some(ended);
+        self.tear_down();
+    }
+
+    fn tear_down(&mut self) {
+        let states = self.core.borrow_mut().close();
+        let code = std::mem::replace(&mut self.code, Code::Gone);
+        // A destructor that panics has nobody to tell: its orchestration is over or evicted.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            drop(code);
+            drop(states);
+        }));
+    }
+
+    /// After a mismatch: the next sequence id is the one after those recorded.
+    fn discard_after(&mut self, past: &[Arc<HistoryEvent>]) {
+        let recorded = past.iter().map(|event| event.id).max().unwrap_or(-1);
+        self.core.borrow_mut().sequence.discard(recorded + 1);
+    }
+}
+
+impl Drop for Execution {
+    fn drop(&mut self) {
+        self.tear_down();
+    }
+}
+
+/// A turn that takes too many actions is void; the rest of what it did stands.
+fn ended_by(failure: FailureDetails) -> Ended {
+    if failure.error_type == violation::TOO_MANY_ACTIONS {
+        Ended::Void(failure)
+    } else {
+        Ended::Broken(failure)
+    }
+}
+
+fn completion(ending: Ending, carried: Vec<Arc<HistoryEvent>>) -> Completion {
+    match ending {
+        Ending::Completed(result) => Completion::Completed { result },
+        Ending::Failed { failure, origin } => Completion::Failed { failure, origin },
+        Ending::ContinuedAsNew { input, version, .. } => {
+            let carryover = carried.into_iter().map(Arc::unwrap_or_clone).collect();
+            Completion::ContinuedAsNew { input, version, carryover }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A task as the code holds it: a number. Everything it is lives in the core.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use strandline_model::{FailureDetails, Timestamp};
+
+use crate::context::Request;
+use crate::core::Core;
+use crate::events::Arrived;
+use crate::retry::RetryPolicy;
+
+/// Ascends with creation and is never reused, so the smallest is the oldest.
+pub(crate) type TaskKey = u64;
+
+/// The key of a task made after its execution was closed: it is in no map.
+pub(crate) const DEAD: TaskKey = u64::MAX;
+
+/// What came of a task.
+pub type TaskResult = Result<Option<String>, TaskError>;
+
+/// A failed task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskError {
+    pub failure: FailureDetails,
+    /// The sequence id of the attempt that failed, when there was one.
+    pub task_id: Option<i32>,
+}
+
+pub(crate) struct TaskState {
+    pub(crate) kind: TaskKind,
+    /// Present while the code waits for it.
+    pub(crate) waker: Option<Waker>,
+    pub(crate) finished: Option<Finished>,
+    /// The handle is gone, but the core still retries the call.
+    pub(crate) abandoned: bool,
+}
+
+pub(crate) enum TaskKind {
+    Call(Box<Call>),
+    Timer {
+        id: i32,
+    },
+    /// Waits for an external event of this folded name.
+    Event {
+        name: String,
+    },
+}
+
+/// An activity or a sub-orchestration.
+pub(crate) struct Call {
+    /// The sequence id of the running attempt, or of the timer before the next one.
+    pub(crate) current: i32,
+    pub(crate) backing_off: bool,
+    pub(crate) cancelled: bool,
+    pub(crate) retrying: Option<Retrying>,
+}
+
+pub(crate) struct Retrying {
+    pub(crate) policy: RetryPolicy,
+    pub(crate) request: Request,
+    pub(crate) begun: Timestamp,
+    /// Attempts made.
+    pub(crate) attempt: u32,
+    pub(crate) last: Option<TaskError>,
+}
+
+pub(crate) enum Finished {
+    Value(TaskResult),
+    /// Kept whole, so that it can go back when nobody looks at it.
+    Event(Arrived),
+}
+
+/// A future over a task. Dropped unfinished, a timer is cancelled, a wait ends, a call is abandoned.
+#[must_use = "a task does nothing for the code unless it is awaited"]
+pub struct TaskHandle {
+    pub(crate) core: Rc<RefCell<Core>>,
+    pub(crate) key: TaskKey,
+}
+
+impl TaskHandle {
+    /// Asks for the work to stop: an activity's token fires, a sub-orchestration is terminated, a
+    /// timer, a wait or a pause between attempts ends with the error [`TASK_CANCELED`](crate::TASK_CANCELED).
+    /// A running attempt still ends with whatever comes of it; it is not retried.
+    pub fn cancel(&self) {
+        let waker = self.core.borrow_mut().cancel(self.key);
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Future for TaskHandle {
+    type Output = TaskResult;
+
+    /// Pending for ever once it has returned its result.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TaskResult> {
+        // A replaced waker may own futures that hold tasks: it is dropped after the borrow.
+        let (poll, _replaced) = self.core.borrow_mut().poll_task(self.key, cx.waker());
+        poll
+    }
+}
+
+impl Drop for TaskHandle {
+    fn drop(&mut self) {
+        let (wakers, _state) = self.core.borrow_mut().drop_task(self.key);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
