@@ -1,8 +1,14 @@
 //! The files of a store, so that the simulator can put a lossy disk under the real code.
 
+mod lossy;
+mod memory;
+
 use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
+
+pub use lossy::LossyDisk;
+pub use memory::MemoryDisk;
 
 /// A flat directory of files.
 pub trait Disk: Send + Sync + Debug + 'static {

@@ -1,0 +1,360 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use strandline_hub::row::{HistoryChunk, InstanceRow, PartitionRows};
+use strandline_model::ExecutionId;
+use strandline_store::disk::Disk;
+use strandline_store::{Batch, HubInfo, LogUsage, PartitionRef, Recovered, Store, StoreError, StoreStats};
+
+use crate::background::Background;
+use crate::fs_disk::FsDisk;
+use crate::lock::{self, DirLock};
+use crate::log::Log;
+use crate::options::LocalOptions;
+use crate::recover::{self, Opened};
+use crate::tables::{LogMeta, Tables};
+
+/// Most partitions of a hub.
+pub const PARTITIONS_MAX: u16 = 1024;
+/// Longest name of a hub.
+pub const HUB_NAME_MAX: usize = 64;
+/// Rows of a deleted hub that go in one transaction.
+const DROP_SLICE: usize = 4096;
+
+/// The embedded store. See the crate's documentation.
+pub struct LocalStore {
+    core: Arc<Core>,
+    background: Option<Background>,
+    // Dropped last: until then nobody else may touch the files.
+    _lock: Option<DirLock>,
+}
+
+/// What the callers and the background thread share.
+pub(crate) struct Core {
+    tables: Tables,
+    pub(crate) log: Log,
+    hubs: Mutex<Hubs>,
+    /// Flushes one at a time, and nothing leaves the log while a partition is taken over.
+    flushing: Mutex<()>,
+    /// The upper half of every epoch.
+    incarnation: u64,
+    acquired: AtomicU64,
+    flushes: AtomicU64,
+    failed: OnceLock<String>,
+    closed: AtomicBool,
+}
+
+struct Hubs {
+    live: BTreeMap<String, HubInfo>,
+    next: u32,
+    /// Deleted hubs whose rows are not all gone.
+    dropping: BTreeSet<u32>,
+}
+
+impl fmt::Debug for LocalStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalStore").finish_non_exhaustive()
+    }
+}
+
+impl LocalStore {
+    /// Opens the store in a directory, which is created when absent, for this process alone.
+    ///
+    /// # Errors
+    /// `Locked` when another process has it open; `Format` when the directory holds something else, a newer
+    /// format or cannot be written; `Corrupt` with file and offset when something that was durable cannot be
+    /// read. Nothing is changed then.
+    pub fn open(path: impl AsRef<Path>, options: LocalOptions) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        let lock = lock::take(path)?;
+        Self::start(Arc::new(FsDisk::new(path)), &path.display().to_string(), options, Some(lock))
+    }
+
+    /// Opens the store on a disk of the caller's, without a lock.
+    pub fn open_on(disk: Arc<dyn Disk>, options: LocalOptions) -> Result<Self, StoreError> {
+        Self::start(disk, "the data directory", options, None)
+    }
+
+    fn start(
+        disk: Arc<dyn Disk>,
+        place: &str,
+        options: LocalOptions,
+        lock: Option<DirLock>,
+    ) -> Result<Self, StoreError> {
+        let options = options.checked();
+        let threaded = options.background;
+        let Opened { tables, log, meta } = recover::open(disk, place, options)?;
+        let core = Arc::new(Core {
+            tables,
+            log,
+            hubs: Mutex::new(Hubs {
+                live: meta.hubs,
+                next: meta.next_hub,
+                dropping: meta.dropping.into_iter().collect(),
+            }),
+            flushing: Mutex::new(()),
+            incarnation: meta.incarnation,
+            acquired: AtomicU64::new(0),
+            flushes: AtomicU64::new(0),
+            failed: OnceLock::new(),
+            closed: AtomicBool::new(false),
+        });
+        let background = if threaded { Some(Background::start(core.clone())?) } else { None };
+        Ok(Self { core, background, _lock: lock })
+    }
+
+    /// Rows of deleted hubs remain to be dropped.
+    pub fn is_dropping(&self) -> bool {
+        !self.core.hubs.lock().dropping.is_empty()
+    }
+
+    /// Lets the background thread look for work, or does it here when there is none.
+    fn tend(&self) -> Result<(), StoreError> {
+        match &self.background {
+            Some(background) => {
+                background.wake();
+                Ok(())
+            }
+            None if self.core.log.wants_segment() => match self.core.log.prepare_one() {
+                // Whoever needs the room will hear of it.
+                Err(StoreError::Full(_)) => Ok(()),
+                other => other,
+            },
+            None => Ok(()),
+        }
+    }
+}
+
+impl Core {
+    fn usable(&self) -> Result<(), StoreError> {
+        if let Some(reason) = self.failed.get() {
+            return Err(StoreError::Failed(reason.clone()));
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Failed("it is closed".into()));
+        }
+        Ok(())
+    }
+
+    /// Runs what may write. When it fails so that the disk's state is unknown, the store is finished.
+    pub(crate) fn writing<T>(&self, f: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.usable()?;
+        let result = f();
+        if let Err(error @ (StoreError::Io { .. } | StoreError::Corrupt { .. } | StoreError::Failed(_))) =
+            &result
+        {
+            // Only the first failure matters.
+            let _ = self.failed.set(error.to_string());
+        }
+        result
+    }
+
+    /// Drops some rows of deleted hubs. True when there are more.
+    pub(crate) fn drop_some_rows(&self) -> Result<bool, StoreError> {
+        let Some(hub) = self.hubs.lock().dropping.first().copied() else { return Ok(false) };
+        if self.tables.drop_rows(hub, DROP_SLICE)? {
+            self.hubs.lock().dropping.remove(&hub);
+        }
+        Ok(!self.hubs.lock().dropping.is_empty())
+    }
+
+    pub(crate) fn has_drops(&self) -> bool {
+        !self.hubs.lock().dropping.is_empty()
+    }
+
+    fn check_partition(&self, at: PartitionRef) -> Result<(), StoreError> {
+        let hubs = self.hubs.lock();
+        let hub = hubs.live.values().find(|h| h.number == at.hub);
+        let hub = hub.ok_or_else(|| StoreError::NoSuchHub(format!("number {}", at.hub)))?;
+        if at.partition < hub.partitions {
+            return Ok(());
+        }
+        Err(StoreError::Stale { at, reason: format!("the hub has {} partitions", hub.partitions) })
+    }
+
+    fn flush(&self, rows: &[(PartitionRef, PartitionRows)]) -> Result<(), StoreError> {
+        let _one = self.flushing.lock();
+        let mut positions = BTreeMap::new();
+        let (log, trim) = {
+            let ledger = self.log.ledger.lock();
+            for (at, rows) in rows {
+                let position = rows.partition.position;
+                let entry = ledger.get(*at).filter(|e| e.epoch > 0);
+                let entry = entry.ok_or_else(|| StoreError::Stale {
+                    at: *at,
+                    reason: "it was never acquired, or its hub is gone".into(),
+                })?;
+                if position > entry.last || position < entry.flushed {
+                    let (from, to) = (entry.flushed, entry.last);
+                    let reason = format!("rows of position {position} are not between {from} and {to}");
+                    return Err(StoreError::Stale { at: *at, reason });
+                }
+                positions.insert(*at, position);
+            }
+            let trim = ledger.segments_before(ledger.pin_after(&positions));
+            let first = ledger.segments.get(trim);
+            let first = first.ok_or_else(|| StoreError::Failed("the log has no segment".into()))?;
+            let (first_segment, first_lsn) = (first.segment.number, first.first_lsn);
+            (LogMeta { durable: self.log.durable(), first_segment, first_lsn }, trim)
+        };
+        self.tables.flush(rows, log)?;
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+        {
+            let mut ledger = self.log.ledger.lock();
+            for (at, position) in positions {
+                ledger.flushed(at, position);
+            }
+        }
+        self.log.drop_oldest(trim)
+    }
+
+    fn acquire(&self, at: PartitionRef) -> Result<Recovered, StoreError> {
+        let _still = self.flushing.lock();
+        self.check_partition(at)?;
+        let count = self.acquired.fetch_add(1, Ordering::Relaxed) + 1;
+        let epoch = self.incarnation << 32 | count;
+        let (last, recovered) = {
+            // An append under way still belongs to the former owner; its batches are in the tail.
+            let _paused = self.log.pause();
+            let mut ledger = self.log.ledger.lock();
+            let entry = ledger.entry(at);
+            let first = entry.epoch == 0;
+            entry.epoch = epoch;
+            (entry.last, first.then(|| std::mem::take(&mut entry.recovered)))
+        };
+        let tables = self.tables.partition(at)?;
+        let position = tables.row.as_ref().map_or(0, |r| r.position);
+        let tail = match recovered {
+            Some(tail) => tail,
+            None => self.log.read_tail(at, position)?,
+        };
+        if position + tail.len() as u64 != last || tail.last().is_some_and(|b| b.position != last) {
+            let reason = format!("the batches of {at:?} from {} to {last} cannot be read back", position + 1);
+            return Err(StoreError::Corrupt { file: "log".into(), offset: 0, reason });
+        }
+        Ok(Recovered { epoch, row: tables.row, timers: tables.timers, active: tables.active, tail })
+    }
+
+    fn create_hub(&self, name: &str, partitions: u16) -> Result<HubInfo, StoreError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if name.is_empty() || name.len() > HUB_NAME_MAX || !name.chars().all(allowed) {
+            return Err(StoreError::Format(format!(
+                "{name:?} cannot be the name of a task hub: use 1 to {HUB_NAME_MAX} letters, digits, '_' and '-'"
+            )));
+        }
+        if partitions == 0 || partitions > PARTITIONS_MAX {
+            return Err(StoreError::Format(format!(
+                "a task hub cannot have {partitions} partitions: choose 1 to {PARTITIONS_MAX}"
+            )));
+        }
+        let mut hubs = self.hubs.lock();
+        if hubs.live.contains_key(name) {
+            return Err(StoreError::HubExists(name.into()));
+        }
+        let hub = HubInfo { name: name.into(), number: hubs.next, partitions };
+        let next =
+            hubs.next.checked_add(1).ok_or_else(|| StoreError::Format("no hub numbers are left".into()))?;
+        self.tables.create_hub(&hub)?;
+        hubs.next = next;
+        hubs.live.insert(hub.name.clone(), hub.clone());
+        Ok(hub)
+    }
+
+    fn delete_hub(&self, name: &str) -> Result<(), StoreError> {
+        let mut hubs = self.hubs.lock();
+        let hub = hubs.live.get(name).cloned().ok_or_else(|| StoreError::NoSuchHub(name.into()))?;
+        self.tables.hide_hub(&hub)?;
+        hubs.live.remove(name);
+        hubs.dropping.insert(hub.number);
+        self.log.ledger.lock().forget(hub.number);
+        Ok(())
+    }
+}
+
+impl Store for LocalStore {
+    fn hubs(&self) -> Result<Vec<HubInfo>, StoreError> {
+        Ok(self.core.hubs.lock().live.values().cloned().collect())
+    }
+
+    fn create_hub(&self, name: &str, partitions: u16) -> Result<HubInfo, StoreError> {
+        self.core.writing(|| self.core.create_hub(name, partitions))
+    }
+
+    fn delete_hub(&self, name: &str) -> Result<(), StoreError> {
+        self.core.writing(|| self.core.delete_hub(name))?;
+        if let Some(background) = &self.background {
+            background.wake();
+        }
+        Ok(())
+    }
+
+    fn acquire(&self, at: PartitionRef) -> Result<Recovered, StoreError> {
+        self.core.usable()?;
+        self.core.acquire(at)
+    }
+
+    fn reserve(&self, bytes: u64) -> Result<(), StoreError> {
+        self.core.writing(|| self.core.log.reserve(bytes))
+    }
+
+    fn append(&self, group: &[Batch]) -> Result<(), StoreError> {
+        self.core.writing(|| self.core.log.append(group))?;
+        if self.core.log.wants_segment() {
+            // The batches are durable whatever becomes of this.
+            let _ = self.core.writing(|| self.tend());
+        }
+        Ok(())
+    }
+
+    fn flush(&self, rows: Vec<(PartitionRef, PartitionRows)>) -> Result<(), StoreError> {
+        self.core.writing(|| self.core.flush(&rows))
+    }
+
+    fn instance(&self, at: PartitionRef, id: &str) -> Result<Option<InstanceRow>, StoreError> {
+        self.core.check_partition(at)?;
+        self.core.tables.instance(at, id)
+    }
+
+    fn chunk(
+        &self,
+        at: PartitionRef,
+        execution: ExecutionId,
+        number: u32,
+    ) -> Result<Option<HistoryChunk>, StoreError> {
+        self.core.check_partition(at)?;
+        self.core.tables.chunk(at, execution, number)
+    }
+
+    fn log_usage(&self) -> LogUsage {
+        self.core.log.ledger.lock().usage()
+    }
+
+    fn stats(&self) -> StoreStats {
+        StoreStats {
+            log_syncs: self.core.log.syncs.load(Ordering::Relaxed),
+            log_bytes: self.core.log.bytes.load(Ordering::Relaxed),
+            flushes: self.core.flushes.load(Ordering::Relaxed),
+        }
+    }
+
+    fn idle(&self) -> Result<(), StoreError> {
+        self.core.writing(|| {
+            self.core.log.mark_durable(false)?;
+            self.tend()?;
+            if self.background.is_none() && self.core.has_drops() {
+                self.core.drop_some_rows()?;
+            }
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.core.writing(|| self.core.log.mark_durable(true))?;
+        self.core.closed.store(true, Ordering::Release);
+        Ok(())
+    }
+}

@@ -1,0 +1,444 @@
+//! The lagging tables: one redb file for all hubs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use redb::{
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
+use strandline_hub::row::{HistoryChunk, InstanceRow, PartitionRow, PartitionRows, TimerKey};
+use strandline_model::{ExecutionId, InstanceId};
+use strandline_store::disk::Disk;
+use strandline_store::{HubInfo, PartitionRef, StoreError};
+
+use crate::backend::{Backend, TablesFile};
+use crate::error::io_error;
+use crate::keys;
+use crate::schema::{
+    ACTIVE, CHUNKS, DROPPING, DURABLE, FIRST_LSN, FIRST_SEGMENT, HUBS, HubRow, IDENTITY, INCARNATION,
+    INSTANCES, META, NEXT_HUB, PARTITIONS, POSITIONS, TIMERS, corrupt, decode, encode,
+};
+
+pub(crate) const FILE: &str = "tables.redb";
+
+pub(crate) struct Tables {
+    file: Arc<TablesFile>,
+    cache_bytes: usize,
+    /// `None` after a failed write until the database is opened again.
+    database: RwLock<Option<Database>>,
+    /// One writer at a time.
+    writing: Mutex<()>,
+}
+
+/// What must be known of the tables when a store is opened.
+#[derive(Debug, Default)]
+pub(crate) struct Meta {
+    pub(crate) incarnation: u64,
+    pub(crate) next_hub: u32,
+    pub(crate) durable: u64,
+    pub(crate) first_segment: u64,
+    pub(crate) first_lsn: u64,
+    pub(crate) identity: u64,
+    pub(crate) hubs: BTreeMap<String, HubInfo>,
+    pub(crate) dropping: Vec<u32>,
+    pub(crate) positions: Vec<(PartitionRef, u64)>,
+}
+
+/// What a flush says of the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogMeta {
+    pub(crate) durable: u64,
+    pub(crate) first_segment: u64,
+    pub(crate) first_lsn: u64,
+}
+
+/// What is in the tables of one partition.
+#[derive(Debug, Default)]
+pub(crate) struct PartitionTables {
+    pub(crate) row: Option<PartitionRow>,
+    pub(crate) timers: Vec<TimerKey>,
+    pub(crate) active: Vec<InstanceId>,
+}
+
+impl Tables {
+    /// Makes the tables of a new store. They appear whole or not at all.
+    pub(crate) fn create(disk: &dyn Disk, identity: u64, cache_bytes: usize) -> Result<(), StoreError> {
+        let unfinished = format!("{FILE}{}", crate::segment::UNFINISHED);
+        let io = |source| StoreError::Io { what: format!("creating {FILE}"), source };
+        if disk.list().map_err(io)?.contains(&unfinished) {
+            disk.remove(&unfinished).map_err(io)?;
+        }
+        let file = disk.create(&unfinished).map_err(io)?;
+        let tables = Self::start(Arc::new(TablesFile::new(file, false).map_err(io)?), cache_bytes)?;
+        tables.write(|txn| {
+            let mut meta = txn.open_table(META)?;
+            meta.insert(IDENTITY, identity)?;
+            meta.insert(INCARNATION, 0)?;
+            meta.insert(NEXT_HUB, 1)?;
+            meta.insert(DURABLE, 0)?;
+            meta.insert(FIRST_SEGMENT, 1)?;
+            meta.insert(FIRST_LSN, 1)?;
+            txn.open_table(HUBS)?;
+            txn.open_table(DROPPING)?;
+            txn.open_table(POSITIONS)?;
+            txn.open_table(TIMERS)?;
+            txn.open_table(ACTIVE)?;
+            for table in [PARTITIONS, INSTANCES, CHUNKS] {
+                txn.open_table(table)?;
+            }
+            Ok(())
+        })?;
+        drop(tables);
+        disk.rename(&unfinished, FILE).map_err(io)?;
+        disk.sync_dir().map_err(io)
+    }
+
+    /// Opens the tables; nothing is written before [`Tables::release`].
+    pub(crate) fn open(disk: &dyn Disk, cache_bytes: usize) -> Result<Self, StoreError> {
+        let io = |source| StoreError::Io { what: format!("opening {FILE}"), source };
+        let file = disk.open(FILE).map_err(io)?;
+        Self::start(Arc::new(TablesFile::new(file, true).map_err(io)?), cache_bytes)
+    }
+
+    fn start(file: Arc<TablesFile>, cache_bytes: usize) -> Result<Self, StoreError> {
+        let database = open_database(&file, cache_bytes)?;
+        Ok(Self { file, cache_bytes, database: RwLock::new(Some(database)), writing: Mutex::new(()) })
+    }
+
+    pub(crate) fn release(&self) -> Result<(), StoreError> {
+        self.file.release().map_err(io_error(|| format!("writing {FILE}")))
+    }
+
+    fn read<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, Problem>) -> Result<T, StoreError> {
+        let guard = self.database.read();
+        if let Some(database) = &*guard {
+            return database
+                .begin_read()
+                .map_err(Problem::from)
+                .and_then(|txn| f(&txn))
+                .map_err(Problem::into_error);
+        }
+        drop(guard);
+        self.reopen()?;
+        let guard = self.database.read();
+        let database = guard.as_ref().ok_or_else(|| StoreError::Failed(format!("{FILE} is not open")))?;
+        database.begin_read().map_err(Problem::from).and_then(|txn| f(&txn)).map_err(Problem::into_error)
+    }
+
+    /// One durable transaction. When it fails for want of space the old tables stay and everything goes
+    /// on; the error is `Full` then.
+    fn write<T>(&self, f: impl FnOnce(&WriteTransaction) -> Result<T, Problem>) -> Result<T, StoreError> {
+        let _one = self.writing.lock();
+        if self.database.read().is_none() {
+            self.reopen()?;
+        }
+        self.file.take_failure();
+        let result = {
+            let guard = self.database.read();
+            let database = guard.as_ref().ok_or_else(|| StoreError::Failed(format!("{FILE} is not open")))?;
+            (|| {
+                let mut txn = database.begin_write().map_err(redb::Error::from)?;
+                // Without it the file would be walked whole after a crash.
+                txn.set_quick_repair(true);
+                let value = f(&txn)?;
+                txn.commit().map_err(redb::Error::from)?;
+                Ok(value)
+            })()
+        };
+        let failure = self.file.take_failure();
+        match (result, failure) {
+            (Ok(value), _) => Ok(value),
+            (Err(problem), None) => Err(Problem::into_error(problem)),
+            (Err(_), Some(failure)) => {
+                // redb refuses everything after a failed write: start it anew on what the file holds.
+                *self.database.write() = None;
+                if failure.full {
+                    // When this fails too, the next call tries again.
+                    let _ = self.reopen();
+                    return Err(StoreError::Full(format!("cannot write {FILE}: {}", failure.message)));
+                }
+                let source = std::io::Error::other(failure.message);
+                Err(StoreError::Io { what: format!("writing {FILE}"), source })
+            }
+        }
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut database = self.database.write();
+        if database.is_none() {
+            *database = Some(open_database(&self.file, self.cache_bytes)?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn meta(&self) -> Result<Meta, StoreError> {
+        self.read(|txn| {
+            let table = txn.open_table(META)?;
+            let number = |key: &str| -> Result<u64, Problem> {
+                let value = table.get(key)?;
+                value.map(|v| v.value()).ok_or_else(|| corrupt(format!("meta row {key} is missing")).into())
+            };
+            let mut meta = Meta {
+                incarnation: number(INCARNATION)?,
+                next_hub: number(NEXT_HUB)? as u32,
+                durable: number(DURABLE)?,
+                first_segment: number(FIRST_SEGMENT)?,
+                first_lsn: number(FIRST_LSN)?,
+                identity: number(IDENTITY)?,
+                ..Meta::default()
+            };
+            for row in txn.open_table(HUBS)?.iter()? {
+                let (name, value) = row?;
+                let hub: HubRow = decode("hubs", value.value())?;
+                let partitions =
+                    u16::try_from(hub.partitions).map_err(|_| corrupt("partition count".into()))?;
+                let name = name.value().to_owned();
+                meta.hubs.insert(name.clone(), HubInfo { name, number: hub.number, partitions });
+            }
+            for row in txn.open_table(DROPPING)?.iter()? {
+                meta.dropping.push(row?.0.value());
+            }
+            for row in txn.open_table(POSITIONS)?.iter()? {
+                let (key, value) = row?;
+                let at =
+                    keys::partition_of(key.value()).ok_or_else(|| corrupt("a key of positions".into()))?;
+                meta.positions.push((at, value.value()));
+            }
+            Ok(meta)
+        })
+    }
+
+    /// Starts a new incarnation, after recovery.
+    pub(crate) fn begin(&self, incarnation: u64, durable: u64) -> Result<(), StoreError> {
+        self.write(|txn| {
+            let mut meta = txn.open_table(META)?;
+            meta.insert(INCARNATION, incarnation)?;
+            meta.insert(DURABLE, durable)?;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn create_hub(&self, hub: &HubInfo) -> Result<(), StoreError> {
+        self.write(|txn| {
+            let row = HubRow { number: hub.number, partitions: u32::from(hub.partitions) };
+            txn.open_table(HUBS)?.insert(&*hub.name, encode(&row, &mut Vec::new()))?;
+            txn.open_table(META)?.insert(NEXT_HUB, u64::from(hub.number) + 1)?;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn hide_hub(&self, hub: &HubInfo) -> Result<(), StoreError> {
+        self.write(|txn| {
+            txn.open_table(HUBS)?.remove(&*hub.name)?;
+            txn.open_table(DROPPING)?.insert(hub.number, ())?;
+            Ok(())
+        })
+    }
+
+    /// Removes up to `slice` rows of a deleted hub. True when none are left.
+    pub(crate) fn drop_rows(&self, hub: u32, slice: usize) -> Result<bool, StoreError> {
+        self.write(|txn| {
+            let mut left = slice;
+            for table in [INSTANCES, CHUNKS, PARTITIONS] {
+                drop_from(txn, table, hub, &mut left)?;
+            }
+            for table in [TIMERS, ACTIVE] {
+                drop_from(txn, table, hub, &mut left)?;
+            }
+            drop_from(txn, POSITIONS, hub, &mut left)?;
+            if left > 0 {
+                txn.open_table(DROPPING)?.remove(hub)?;
+            }
+            Ok(left > 0)
+        })
+    }
+
+    pub(crate) fn flush(
+        &self,
+        rows: &[(PartitionRef, PartitionRows)],
+        log: LogMeta,
+    ) -> Result<(), StoreError> {
+        self.write(|txn| {
+            let mut partitions = txn.open_table(PARTITIONS)?;
+            let mut positions = txn.open_table(POSITIONS)?;
+            let mut instances = txn.open_table(INSTANCES)?;
+            let mut chunks = txn.open_table(CHUNKS)?;
+            let mut timers = txn.open_table(TIMERS)?;
+            let mut active = txn.open_table(ACTIVE)?;
+            let mut buffer = Vec::new();
+            for (at, rows) in rows {
+                let at = *at;
+                for timer in &rows.timers_removed {
+                    timers.remove(&*keys::timer(at, timer))?;
+                }
+                for timer in &rows.timers_added {
+                    timers.insert(&*keys::timer(at, timer), ())?;
+                }
+                // In the order of their keys, pages are touched once.
+                let mut order: Vec<_> = rows.instances.iter().collect();
+                order.sort_by(|a, b| a.id.cmp(&b.id));
+                for instance in order {
+                    let key = keys::instance(at, instance.id.as_str());
+                    for execution in &instance.dropped {
+                        let (from, to) =
+                            (keys::chunk(at, *execution, 0), keys::chunk(at, *execution, u32::MAX));
+                        chunks.retain_in::<&[u8], _>(&from[..]..=&to[..], |_, _| false)?;
+                    }
+                    match &instance.row {
+                        Some(row) => {
+                            instances.insert(&*key, encode(row, &mut buffer))?;
+                            let execution = execution_of(row)?;
+                            for (number, chunk) in &instance.chunks {
+                                let key = keys::chunk(at, execution, *number);
+                                chunks.insert(&key[..], encode(chunk, &mut buffer))?;
+                            }
+                        }
+                        None => {
+                            instances.remove(&*key)?;
+                        }
+                    }
+                    if instance.active && instance.row.is_some() {
+                        active.insert(&*key, ())?;
+                    } else {
+                        active.remove(&*key)?;
+                    }
+                }
+                let key = keys::partition(at);
+                partitions.insert(&key[..], encode(&rows.partition, &mut buffer))?;
+                positions.insert(&key[..], rows.partition.position)?;
+            }
+            let mut meta = txn.open_table(META)?;
+            meta.insert(DURABLE, log.durable)?;
+            meta.insert(FIRST_SEGMENT, log.first_segment)?;
+            meta.insert(FIRST_LSN, log.first_lsn)?;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn partition(&self, at: PartitionRef) -> Result<PartitionTables, StoreError> {
+        self.read(|txn| {
+            let from = keys::partition(at);
+            let row = txn.open_table(PARTITIONS)?.get(&from[..])?;
+            let row = row.map(|v| decode("partitions", v.value())).transpose()?;
+            let mut found = PartitionTables { row, ..PartitionTables::default() };
+            for row in txn.open_table(TIMERS)?.range::<&[u8]>(&from[..]..)? {
+                let key = row?.0;
+                if !key.value().starts_with(&from) {
+                    break;
+                }
+                let timer = keys::timer_of(key.value()).ok_or_else(|| corrupt("a key of timers".into()))?;
+                found.timers.push(timer);
+            }
+            for row in txn.open_table(ACTIVE)?.range::<&[u8]>(&from[..]..)? {
+                let key = row?.0;
+                if !key.value().starts_with(&from) {
+                    break;
+                }
+                let id = keys::instance_of(key.value()).ok_or_else(|| corrupt("a key of active".into()))?;
+                found.active.push(id);
+            }
+            Ok(found)
+        })
+    }
+
+    pub(crate) fn instance(&self, at: PartitionRef, id: &str) -> Result<Option<InstanceRow>, StoreError> {
+        self.read(|txn| {
+            let value = txn.open_table(INSTANCES)?.get(&*keys::instance(at, id))?;
+            Ok(value.map(|v| decode("instances", v.value())).transpose()?)
+        })
+    }
+
+    pub(crate) fn chunk(
+        &self,
+        at: PartitionRef,
+        execution: ExecutionId,
+        number: u32,
+    ) -> Result<Option<HistoryChunk>, StoreError> {
+        self.read(|txn| {
+            let value = txn.open_table(CHUNKS)?.get(&keys::chunk(at, execution, number)[..])?;
+            Ok(value.map(|v| decode("chunks", v.value())).transpose()?)
+        })
+    }
+}
+
+fn open_database(file: &Arc<TablesFile>, cache_bytes: usize) -> Result<Database, StoreError> {
+    Builder::new()
+        .set_cache_size(cache_bytes)
+        .create_with_backend(Backend(file.clone()))
+        .map_err(|e| Problem::from(redb::Error::from(e)).into_error())
+}
+
+fn execution_of(row: &InstanceRow) -> Result<ExecutionId, Problem> {
+    let bytes = <[u8; 16]>::try_from(&*row.execution_id);
+    bytes.map(|b| ExecutionId(u128::from_be_bytes(b))).map_err(|_| {
+        Problem::Store(StoreError::Format(format!(
+            "a row has an execution id of {} bytes, not 16",
+            row.execution_id.len()
+        )))
+    })
+}
+
+fn drop_from<V: redb::Value + 'static>(
+    txn: &WriteTransaction,
+    table: TableDefinition<'static, &'static [u8], V>,
+    hub: u32,
+    left: &mut usize,
+) -> Result<(), Problem> {
+    if *left == 0 {
+        return Ok(());
+    }
+    let mut table = txn.open_table(table)?;
+    let from = keys::partition(PartitionRef { hub, partition: 0 });
+    let mut doomed: Vec<Vec<u8>> = Vec::new();
+    for row in table.range::<&[u8]>(&from[..]..)? {
+        let key = row?.0;
+        if *left == 0 || !key.value().starts_with(&from[..4]) {
+            break;
+        }
+        doomed.push(key.value().to_vec());
+        *left -= 1;
+    }
+    for key in doomed {
+        table.remove(&*key)?;
+    }
+    Ok(())
+}
+
+/// What can go wrong inside a transaction.
+enum Problem {
+    Store(StoreError),
+    Tables(redb::Error),
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+macro_rules! from_redb {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Problem {
+            fn from(error: $error) -> Self {
+                Self::Tables(error.into())
+            }
+        }
+    )*};
+}
+from_redb!(redb::Error, redb::StorageError, redb::TableError, redb::TransactionError);
+
+impl Problem {
+    fn into_error(self) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            Self::Tables(redb::Error::Io(source)) => {
+                StoreError::Io { what: format!("reading or writing {FILE}"), source }
+            }
+            Self::Tables(error @ redb::Error::UpgradeRequired(_)) => {
+                StoreError::Format(format!("{FILE}: {error}"))
+            }
+            Self::Tables(error) => corrupt(error.to_string()),
+        }
+    }
+}
