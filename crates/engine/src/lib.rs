@@ -1,3 +1,8 @@
 //! The commit pipeline as a synchronous state machine, and the runtime that drives it.
 
+mod nearest;
+pub mod pipeline;
+pub mod runtime;
 pub mod worker;
+
+pub use nearest::nearest;

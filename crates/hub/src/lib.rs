@@ -1,4 +1,28 @@
-//! A partition of a task hub as a pure state machine: `decide`, then `evolve`.
+//! A partition of a task hub as a pure state machine: [`decide`] what a command means, then
+//! [`evolve`] the state by the records decided.
+//!
+//! No I/O, clock, threads, randomness or hash order. The caller loads the objects a command touches
+//! (see [`Partition::missing`]), logs the records, and carries out the effects once the records are
+//! durable.
 
+mod capture;
+mod command;
+mod decide;
+mod evolve;
+mod instance;
+mod lookup;
 pub mod message;
+mod partition;
+pub mod record;
+mod reply;
 pub mod row;
+
+pub use capture::Capture;
+pub use command::{Command, ReusePolicy, Start, TurnFinished};
+pub use decide::{Decision, Discard, Effect, decide};
+pub use evolve::evolve;
+pub use instance::{History, Instance, OpenTask};
+pub use lookup::Lookup;
+pub use partition::{Identity, Partition};
+pub use record::Record;
+pub use reply::{InstanceStatus, Refusal, Reply};

@@ -51,6 +51,9 @@ pub struct InstanceRow {
     /// No turn of this instance was ever committed.
     #[prost(bool, tag = "16")]
     pub pending: bool,
+    /// Its scheduled start has not come.
+    #[prost(bool, tag = "17")]
+    pub before_start: bool,
 }
 
 /// A task without a result.

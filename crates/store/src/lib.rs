@@ -122,7 +122,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes rows of several partitions in one transaction with the positions they reflect.
     /// The caller has seen every one of those positions become durable.
-    fn flush(&self, rows: Vec<(PartitionRef, PartitionRows)>) -> Result<(), StoreError>;
+    fn flush(&self, rows: &[(PartitionRef, PartitionRows)]) -> Result<(), StoreError>;
 
     fn instance(&self, at: PartitionRef, id: &str) -> Result<Option<InstanceRow>, StoreError>;
 

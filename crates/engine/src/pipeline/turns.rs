@@ -1,0 +1,161 @@
+//! Handing out turns and taking their outcomes. At most one turn of an instance is out.
+
+use std::sync::Arc;
+
+use strandline_hub::{Command, Instance, TurnFinished};
+use strandline_model::{Empty, EventKind, ExecutionId, HistoryEvent, InstanceId, Timestamp};
+use strandline_store::{Store, StoreError};
+
+use super::{Input, Pipeline, Ticket};
+use crate::worker::{Turn, TurnOutcome};
+
+/// A turn somebody runs.
+pub(super) struct TurnOut {
+    token: u64,
+    execution: ExecutionId,
+    seen: usize,
+    delivered: usize,
+    time: Timestamp,
+}
+
+/// A turn and the token its outcome must come back with.
+#[derive(Debug)]
+pub struct HandedOut {
+    pub token: u64,
+    pub turn: Turn,
+}
+
+impl<T: Ticket> Pipeline<T> {
+    /// The next turn that is ready. `holds` tells whether the runner can continue an execution at a
+    /// position without its history.
+    pub fn next_turn(
+        &mut self,
+        now: Timestamp,
+        store: &dyn Store,
+        holds: &dyn Fn(&InstanceId, ExecutionId, usize) -> bool,
+    ) -> Result<Option<HandedOut>, StoreError> {
+        self.now = self.now.max(now);
+        while self.has_room() {
+            let Some(id) = self.ready.pop_front() else { break };
+            self.queued.remove(&id);
+            if let Some(turn) = self.hand_out(&id, store, holds)? {
+                return Ok(Some(turn));
+            }
+        }
+        Ok(None)
+    }
+
+    fn hand_out(
+        &mut self,
+        id: &InstanceId,
+        store: &dyn Store,
+        holds: &dyn Fn(&InstanceId, ExecutionId, usize) -> bool,
+    ) -> Result<Option<HandedOut>, StoreError> {
+        self.load(id, store)?;
+        let Some(instance) = self.partition.instance(id.as_str()) else { return Ok(None) };
+        if !instance.is_ready() || self.turns_out.contains(id) {
+            return Ok(None);
+        }
+        if !self.serves(instance) {
+            self.park(id.clone());
+            return Ok(None);
+        }
+        let streak = self.streaks.entry_or_default(id.clone());
+        *streak += 1;
+        if *streak > self.config.consecutive_turns_max {
+            self.resting.push(id.clone());
+            return Ok(None);
+        }
+        self.counters.turns += 1;
+        let (execution, seen) = (instance.execution, instance.history.len());
+        let past = if holds(id, execution, seen) {
+            None
+        } else {
+            self.counters.replays += u64::from(seen > 0);
+            self.load_history(id, store)?;
+            self.partition.instance(id.as_str()).map(|i| i.history.in_memory().to_vec())
+        };
+        let Some(instance) = self.partition.instance(id.as_str()) else { return Ok(None) };
+        // The time of a turn is never behind the events it sees.
+        let time = instance.inbox.iter().map(|e| e.timestamp).fold(self.now, Timestamp::max);
+        let begin = HistoryEvent::new(time, EventKind::OrchestratorStarted(Empty {}));
+        let new = std::iter::once(Arc::new(begin)).chain(instance.inbox.iter().cloned()).collect();
+        self.next_token += 1;
+        let token = self.next_token;
+        let out = TurnOut { token, execution, seen, delivered: instance.inbox.len(), time };
+        let start = instance.start();
+        let turn = Turn {
+            instance: id.clone(),
+            execution,
+            name: start.name.clone(),
+            version: start.version.clone(),
+            seen,
+            past,
+            new,
+        };
+        self.now = self.now.max(time);
+        self.turns_out.insert(id.clone(), out);
+        Ok(Some(HandedOut { token, turn }))
+    }
+
+    /// Takes the outcome of a turn; one with a token that is not out is dropped.
+    pub fn turn_finished(
+        &mut self,
+        id: &InstanceId,
+        token: u64,
+        outcome: TurnOutcome,
+        entropy: &mut dyn FnMut() -> u128,
+    ) {
+        if self.turns_out.get(id).is_none_or(|out| out.token != token) {
+            *self.counters.discarded.entry(strandline_hub::Discard::StaleTurn).or_default() += 1;
+            return;
+        }
+        let Some(out) = self.turns_out.remove(id) else { return };
+        let finished = TurnFinished {
+            id: id.clone(),
+            execution: out.execution,
+            seen: out.seen,
+            delivered: out.delivered,
+            time: out.time,
+            actions: outcome.actions,
+            custom_status: outcome.custom_status,
+            next_execution: ExecutionId(entropy()),
+            next_seed: entropy() as u64,
+        };
+        let command = Command::TurnFinished(Box::new(finished));
+        // Ahead of what came meanwhile: a turn's outcome was decided before it.
+        self.mailbox.push_front(Input::Command { command, ticket: None });
+    }
+
+    /// The names of the orchestrators somebody can run; `None`: nobody is there.
+    pub fn serve(&mut self, names: Option<Arc<[String]>>) {
+        self.served = names;
+        for (_, ids) in std::mem::take(&mut self.unserved) {
+            for id in ids {
+                self.changed(&id);
+            }
+        }
+    }
+
+    /// Names of orchestrators that wait because nobody serves them, with how many wait.
+    pub fn unserved(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.unserved.iter().map(|(name, ids)| (name.as_str(), ids.len()))
+    }
+
+    fn serves(&self, instance: &Instance) -> bool {
+        self.served.as_ref().is_some_and(|names| names.contains(&instance.start().name))
+    }
+
+    fn park(&mut self, id: InstanceId) {
+        let Some(instance) = self.partition.instance(id.as_str()) else { return };
+        let name = instance.start().name.clone();
+        if let Some(names) = &self.served
+            && !self.unserved.contains_key(&name)
+        {
+            let nearest = crate::nearest::nearest(&name, names.iter().map(String::as_str));
+            tracing::warn!(orchestrator = %name, instance = %id, ?nearest,
+                "no worker serves this orchestrator: its instances wait");
+        }
+        self.unserved.entry(name).or_default().push(id);
+    }
+}

@@ -1,0 +1,261 @@
+//! Handing activities to the worker: by name, within the limit, cancellable.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use parking_lot::Mutex;
+use strandline_model::{EventKind, ExecutionId, FailureDetails, InstanceId, TaskScheduled};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::pool::ActivityPool;
+use super::running::Running;
+use crate::pipeline::ActivityDispatch;
+use crate::worker::{ActivityWork, Worker};
+
+type Key = (InstanceId, ExecutionId, i32);
+
+pub(crate) struct Activities {
+    state: Mutex<State>,
+    pool: ActivityPool,
+    handle: Handle,
+    limit: usize,
+}
+
+#[derive(Default)]
+struct State {
+    worker: Option<Arc<dyn Worker>>,
+    served: BTreeSet<String>,
+    waiting: VecDeque<ActivityDispatch>,
+    /// Waiting for a worker that serves their name.
+    unserved: BTreeMap<String, Vec<ActivityDispatch>>,
+    running: usize,
+    /// Everything handed out and not finished, running or waiting.
+    open: BTreeMap<Key, Open>,
+    closed: bool,
+}
+
+struct Open {
+    cancelled: CancellationToken,
+    progress: Arc<Mutex<Option<String>>>,
+    running: bool,
+}
+
+/// An activity that runs now, for those who look.
+#[derive(Clone, Debug)]
+pub struct RunningActivity {
+    pub instance: InstanceId,
+    pub task_id: i32,
+    /// What it reported last.
+    pub progress: Option<String>,
+}
+
+fn scheduled(dispatch: &ActivityDispatch) -> Option<&TaskScheduled> {
+    match dispatch.scheduled.kind() {
+        EventKind::TaskScheduled(task) => Some(task),
+        _ => None,
+    }
+}
+
+fn key(dispatch: &ActivityDispatch) -> Key {
+    (dispatch.instance.clone(), dispatch.execution, dispatch.task_id)
+}
+
+impl Activities {
+    pub(crate) fn new(handle: Handle, limit: usize) -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let limit = limit.max(1);
+        Self {
+            state: Mutex::default(),
+            pool: ActivityPool::new(handle.clone(), threads, limit + threads),
+            handle,
+            limit,
+        }
+    }
+
+    pub(crate) fn serve(&self, running: &Arc<Running>, worker: Option<Arc<dyn Worker>>) {
+        let mut state = self.state.lock();
+        state.served = worker.iter().flat_map(|w| w.activities()).collect();
+        state.worker = worker;
+        for (_, waiting) in std::mem::take(&mut state.unserved) {
+            for dispatch in waiting {
+                self.place(&mut state, dispatch);
+            }
+        }
+        self.start_waiting(&mut state, running);
+    }
+
+    pub(crate) fn dispatch(&self, running: &Arc<Running>, dispatch: ActivityDispatch) {
+        let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
+        let open = Open { cancelled: CancellationToken::new(), progress: Arc::default(), running: false };
+        state.open.insert(key(&dispatch), open);
+        self.place(&mut state, dispatch);
+        self.start_waiting(&mut state, running);
+    }
+
+    fn place(&self, state: &mut State, dispatch: ActivityDispatch) {
+        let Some(task) = scheduled(&dispatch) else { return };
+        if state.served.contains(&task.name) {
+            state.waiting.push_back(dispatch);
+            return;
+        }
+        let name = task.name.clone();
+        if state.worker.is_some() && !state.unserved.contains_key(&name) {
+            let nearest = crate::nearest(&name, state.served.iter().map(String::as_str));
+            tracing::warn!(activity = %name, instance = %dispatch.instance, ?nearest,
+                "no worker serves this activity: its calls wait");
+        }
+        state.unserved.entry(name).or_default().push(dispatch);
+    }
+
+    fn start_waiting(&self, state: &mut State, running: &Arc<Running>) {
+        while state.running < self.limit && !state.closed {
+            let Some(worker) = state.worker.clone() else { return };
+            let Some(dispatch) = state.waiting.pop_front() else { return };
+            self.start(state, running, worker, dispatch);
+        }
+    }
+
+    fn start(
+        &self,
+        state: &mut State,
+        running: &Arc<Running>,
+        worker: Arc<dyn Worker>,
+        dispatch: ActivityDispatch,
+    ) {
+        let Some(task) = scheduled(&dispatch) else { return };
+        // Gone when its execution was ended from outside.
+        let Some(open) = state.open.get_mut(&key(&dispatch)) else { return };
+        open.running = true;
+        state.running += 1;
+        let work = ActivityWork {
+            instance: dispatch.instance.clone(),
+            execution: dispatch.execution,
+            task_id: dispatch.task_id,
+            name: task.name.clone(),
+            version: task.version.clone(),
+            input: task.input.clone(),
+            tags: task.tags.clone(),
+            cancelled: open.cancelled.clone(),
+            progress: open.progress.clone(),
+        };
+        let timeout = task.timeout_nanos.map(Duration::from_nanos);
+        let timer = timeout.map(|limit| self.arm(running, dispatch.clone(), limit, open.cancelled.clone()));
+        let running = Arc::downgrade(running);
+        self.pool.spawn(async move {
+            // The worker is asked inside, so that code before the first await runs here too.
+            let run = AssertUnwindSafe(async move { worker.run_activity(work).await });
+            let result = run.catch_unwind().await.unwrap_or_else(|_| {
+                Err(FailureDetails::new("panic", "the activity panicked outside of its body"))
+            });
+            if let Some(timer) = timer {
+                timer.abort();
+            }
+            if let Some(running) = running.upgrade() {
+                running.activity_finished(&dispatch, result);
+                running.activities.finished(&running, &key(&dispatch));
+            }
+        });
+    }
+
+    fn arm(
+        &self,
+        running: &Arc<Running>,
+        dispatch: ActivityDispatch,
+        limit: Duration,
+        cancelled: CancellationToken,
+    ) -> tokio::task::JoinHandle<()> {
+        let running = Arc::downgrade(running);
+        self.handle.spawn(async move {
+            tokio::time::sleep(limit).await;
+            if let Some(running) = running.upgrade() {
+                running.activity_timed_out(&dispatch, limit);
+            }
+            cancelled.cancel();
+        })
+    }
+
+    fn finished(&self, running: &Arc<Running>, key: &Key) {
+        let mut state = self.state.lock();
+        state.running -= 1;
+        state.open.remove(key);
+        self.start_waiting(&mut state, running);
+    }
+
+    /// The result of one activity is no longer wanted.
+    pub(crate) fn cancel(&self, instance: &InstanceId, execution: ExecutionId, task_id: i32) {
+        let state = self.state.lock();
+        if let Some(open) = state.open.get(&(instance.clone(), execution, task_id)) {
+            open.cancelled.cancel();
+        }
+    }
+
+    /// Nobody waits for the activities of an execution any more.
+    pub(crate) fn ended(&self, instance: &InstanceId, execution: ExecutionId) {
+        let state = self.state.lock();
+        for (_, open) in of_execution(&state, instance, execution) {
+            open.cancelled.cancel();
+        }
+    }
+
+    /// As [`Activities::ended`]; those that did not begin never will.
+    pub(crate) fn killed(&self, instance: &InstanceId, execution: ExecutionId) {
+        let mut state = self.state.lock();
+        let mut never = Vec::new();
+        for (key, open) in of_execution(&state, instance, execution) {
+            open.cancelled.cancel();
+            if !open.running {
+                never.push(key.clone());
+            }
+        }
+        for key in never {
+            state.open.remove(&key);
+        }
+    }
+
+    /// Activities that run now.
+    pub(crate) fn list(&self) -> Vec<RunningActivity> {
+        let state = self.state.lock();
+        let running = state.open.iter().filter(|(_, open)| open.running);
+        let describe = |((instance, _, task_id), open): (&Key, &Open)| RunningActivity {
+            instance: instance.clone(),
+            task_id: *task_id,
+            progress: open.progress.lock().clone(),
+        };
+        running.map(describe).collect()
+    }
+
+    /// Hands out nothing more; true once nothing runs.
+    pub(crate) fn drain(&self) -> bool {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.running == 0
+    }
+
+    /// Hands out nothing more and cancels what runs.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.waiting.clear();
+        state.unserved.clear();
+        for open in state.open.values() {
+            open.cancelled.cancel();
+        }
+    }
+}
+
+fn of_execution<'a>(
+    state: &'a State,
+    instance: &InstanceId,
+    execution: ExecutionId,
+) -> impl Iterator<Item = (&'a Key, &'a Open)> {
+    let from = (instance.clone(), execution, i32::MIN);
+    let to = (instance.clone(), execution, i32::MAX);
+    state.open.range(from..=to)
+}

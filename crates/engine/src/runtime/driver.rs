@@ -1,0 +1,402 @@
+//! A thread that drives some partitions of a hub, and runs their turns.
+//!
+//! Turns run on the driver's own thread while it does not hold the partitions. When a turn takes too
+//! long the monitor puts a fresh thread in charge of the partitions; the old one finishes its turn,
+//! hands the outcome over and leaves. So the common turn costs no hand-over, and a slow one stalls
+//! nobody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use strandline_hub::Refusal;
+use strandline_model::InstanceId;
+use strandline_store::{Batch, StoreError};
+
+use super::Reply;
+use super::log::Pressure;
+use super::running::Running;
+use crate::pipeline::{Input, Intake, PendingFlush, Pipeline, Ticket};
+use crate::worker::TurnRunner;
+
+type Input_ = Input<Reply>;
+
+/// How long a driver runs turns before it closes batches and looks at its mailbox again.
+const TURN_SLICE: Duration = Duration::from_millis(1);
+
+pub(crate) struct Driver {
+    mailbox: Mutex<Mailbox>,
+    wake: Condvar,
+    core: Mutex<Core>,
+    /// Which thread is in charge.
+    generation: AtomicU64,
+    /// When the turn under way began, in nanoseconds of the hub's run; 0: none.
+    turn_began: AtomicU64,
+    turn_of: Mutex<Option<InstanceId>>,
+    reported: AtomicBool,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    inputs: Vec<(u16, Input_)>,
+    durable: Vec<(u16, u64)>,
+    /// Look again though nothing is here.
+    poked: bool,
+    stopped: bool,
+    sleeping: bool,
+}
+
+struct Core {
+    /// By partition number divided by the number of drivers.
+    pipelines: Vec<Pipeline<Reply>>,
+    random: ChaCha8Rng,
+    /// Counts worker changes seen.
+    worker_version: u64,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+/// Why a driver's thread ends.
+enum Exit {
+    /// Another thread is in charge.
+    Superseded,
+    Stopped,
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Exit {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Driver {
+    pub(crate) fn new(pipelines: Vec<Pipeline<Reply>>) -> Self {
+        let mut seed = [0; 32];
+        if let Err(error) = getrandom::fill(&mut seed) {
+            tracing::error!(%error, "the system gives no randomness: ids are unique only by time");
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            seed[..16].copy_from_slice(&now.map_or(0, |d| d.as_nanos()).to_be_bytes());
+        }
+        let core = Core { pipelines, random: ChaCha8Rng::from_seed(seed), worker_version: 0 };
+        Self {
+            mailbox: Mutex::default(),
+            wake: Condvar::new(),
+            core: Mutex::new(core),
+            generation: AtomicU64::new(0),
+            turn_began: AtomicU64::new(0),
+            turn_of: Mutex::new(None),
+            reported: AtomicBool::new(false),
+        }
+    }
+
+    /// Queues input for a partition of this driver.
+    pub(crate) fn submit(&self, partition: u16, input: Input_) {
+        self.put(|mailbox| mailbox.inputs.push((partition, input)));
+    }
+
+    pub(crate) fn durable(&self, positions: impl Iterator<Item = (u16, u64)>) {
+        self.put(|mailbox| mailbox.durable.extend(positions));
+    }
+
+    pub(crate) fn poke(&self) {
+        self.put(|mailbox| mailbox.poked = true);
+    }
+
+    /// Ends the driver's thread; what waits is dropped.
+    pub(crate) fn stop(&self) {
+        self.put(|mailbox| mailbox.stopped = true);
+    }
+
+    /// Drops all partitions and everyone who waits.
+    pub(crate) fn clear(&self) {
+        let pipelines = std::mem::take(&mut self.core.lock().pipelines);
+        let mailbox = std::mem::take(&mut *self.mailbox.lock());
+        drop((pipelines, mailbox.inputs));
+        self.mailbox.lock().stopped = true;
+    }
+
+    fn put(&self, change: impl FnOnce(&mut Mailbox)) {
+        let mut mailbox = self.mailbox.lock();
+        change(&mut mailbox);
+        if mailbox.sleeping {
+            mailbox.sleeping = false;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Visits every pipeline.
+    pub(crate) fn each(&self, mut visit: impl FnMut(&mut Pipeline<Reply>)) {
+        self.core.lock().pipelines.iter_mut().for_each(&mut visit);
+    }
+
+    /// Puts another thread in charge if a turn has been running since before `since` (nanoseconds of
+    /// the hub's run). Returns the new generation.
+    pub(crate) fn supersede(&self, since: u64) -> Option<u64> {
+        let began = self.turn_began.load(Ordering::Acquire);
+        if began == 0 || began > since {
+            return None;
+        }
+        let mut mailbox = self.mailbox.lock();
+        // The turn may have ended meanwhile; a spare change of thread does no harm.
+        self.turn_began.store(0, Ordering::Release);
+        let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        mailbox.poked = true;
+        self.wake.notify_all();
+        Some(generation)
+    }
+
+    /// The instance whose turn is under way, and when it began.
+    pub(crate) fn current_turn(&self) -> Option<(u64, InstanceId)> {
+        let began = self.turn_began.load(Ordering::Acquire);
+        if began == 0 { None } else { Some((began, self.turn_of.lock().clone()?)) }
+    }
+
+    /// Captures what the tables lack of all partitions, closing their batches first.
+    pub(crate) fn capture(&self, running: &Running, this: &Arc<Self>) -> Vec<(u16, PendingFlush)> {
+        let count = self.core.lock().pipelines.len();
+        let mut captured = Vec::new();
+        for index in 0..count {
+            // The lock is taken anew for each partition, so that the driver is held up only briefly.
+            let mut core = self.core.lock();
+            let Some(pipeline) = core.pipelines.get_mut(index) else { break };
+            if pipeline.is_flushed() {
+                continue;
+            }
+            hand_over(running, this, std::iter::once(&mut *pipeline), true);
+            let partition = pipeline.at().partition;
+            captured.extend(pipeline.capture().map(|pending| (partition, pending)));
+        }
+        captured
+    }
+
+    /// The rows captured of a partition are in the tables.
+    pub(crate) fn flushed(&self, partition: u16, position: u64, drivers: usize) {
+        if let Some(pipeline) = self.core.lock().pipelines.get_mut(usize::from(partition) / drivers) {
+            pipeline.flushed(position);
+        }
+    }
+
+    /// The driver's thread, as long as it is in charge.
+    pub(crate) fn drive(self: Arc<Self>, running: Arc<Running>, generation: u64) {
+        match self.drive_until_exit(&running, generation) {
+            Exit::Superseded | Exit::Stopped => {}
+            Exit::Failed(error) => running.fail(error.to_string()),
+        }
+    }
+
+    fn drive_until_exit(self: &Arc<Self>, running: &Arc<Running>, generation: u64) -> Exit {
+        let mut runner: Option<Box<dyn TurnRunner>> = None;
+        let mut runner_version = 0;
+        let mut more = true;
+        loop {
+            let (inputs, durable) = match self.wait(running, generation, more) {
+                Ok(taken) => taken,
+                Err(exit) => return exit,
+            };
+            let mut core = self.core.lock();
+            self.serve(running, &mut core);
+            if runner_version != core.worker_version {
+                runner_version = core.worker_version;
+                runner = running.worker().map(|w| w.turn_runner());
+            }
+            let drivers = running.drivers();
+            for (partition, input) in inputs {
+                if let Some(pipeline) = core.pipelines.get_mut(usize::from(partition) / drivers) {
+                    pipeline.submit(input);
+                }
+            }
+            for (partition, position) in durable {
+                if let Some(pipeline) = core.pipelines.get_mut(usize::from(partition) / drivers) {
+                    pipeline.durable(position);
+                }
+            }
+            match self.step(running, core, runner.as_deref_mut(), generation) {
+                Ok(again) => more = again,
+                Err(exit) => return exit,
+            }
+        }
+    }
+
+    /// Waits for input, a due timer, or until poked.
+    fn wait(
+        &self,
+        running: &Running,
+        generation: u64,
+        more: bool,
+    ) -> Result<(Vec<(u16, Input_)>, Vec<(u16, u64)>), Exit> {
+        let mut mailbox = self.mailbox.lock();
+        let mut looked = more;
+        loop {
+            if self.generation.load(Ordering::Acquire) != generation {
+                return Err(Exit::Superseded);
+            }
+            if mailbox.stopped {
+                return Err(Exit::Stopped);
+            }
+            if looked || mailbox.poked || !mailbox.inputs.is_empty() || !mailbox.durable.is_empty() {
+                mailbox.poked = false;
+                return Ok((std::mem::take(&mut mailbox.inputs), std::mem::take(&mut mailbox.durable)));
+            }
+            let due = MutexGuard::unlocked(&mut mailbox, || self.until_due(running));
+            if mailbox.poked || mailbox.stopped || !mailbox.inputs.is_empty() || !mailbox.durable.is_empty() {
+                continue;
+            }
+            mailbox.sleeping = true;
+            match due {
+                Some(wait) => looked = self.wake.wait_for(&mut mailbox, wait).timed_out(),
+                None => self.wake.wait(&mut mailbox),
+            }
+            mailbox.sleeping = false;
+        }
+    }
+
+    /// Time until the next timer of these partitions is due.
+    fn until_due(&self, running: &Running) -> Option<Duration> {
+        let core = self.core.lock();
+        let due = core.pipelines.iter().filter_map(Pipeline::next_due_millis).min()?;
+        let due = strandline_model::Timestamp::from_millis(due);
+        Some(due.saturating_since(running.now()) + Duration::from_micros(50))
+    }
+
+    fn serve(&self, running: &Running, core: &mut Core) {
+        let (version, names) = running.served();
+        if core.worker_version != version {
+            core.worker_version = version;
+            for pipeline in &mut core.pipelines {
+                pipeline.serve(names.clone());
+            }
+        }
+    }
+
+    /// Works on what is there; true when more waits.
+    fn step<'a>(
+        self: &'a Arc<Self>,
+        running: &Arc<Running>,
+        mut core: MutexGuard<'a, Core>,
+        mut runner: Option<&mut (dyn TurnRunner + 'static)>,
+        generation: u64,
+    ) -> Result<bool, Exit> {
+        let store = &*running.store;
+        let intake = self.intake(running, &core)?;
+        let now = running.now();
+        for pipeline in &mut core.pipelines {
+            pipeline.run(now, store, &intake)?;
+        }
+        let slice_end = Instant::now() + TURN_SLICE;
+        let mut index = 0;
+        while let Some(runner) = runner.as_deref_mut() {
+            let Some(pipeline) = core.pipelines.get_mut(index) else { break };
+            let holds = |id: &InstanceId, execution, seen| runner.holds(id, execution, seen);
+            let Some(handed_out) = pipeline.next_turn(running.now(), store, &holds)? else {
+                index += 1;
+                continue;
+            };
+            let id = handed_out.turn.instance.clone();
+            self.turn_begins(running, &id);
+            drop(core);
+            let outcome = runner.run(handed_out.turn);
+            core = self.core.lock();
+            let still_in_charge = self.turn_ends(generation);
+            let Core { pipelines, random, .. } = &mut *core;
+            let Some(pipeline) = pipelines.get_mut(index) else { return Err(Exit::Stopped) };
+            pipeline.turn_finished(&id, handed_out.token, outcome, &mut || entropy(random));
+            if !still_in_charge {
+                drop(core);
+                running.slow_turn_over();
+                self.poke();
+                return Err(Exit::Superseded);
+            }
+            pipeline.run(running.now(), store, &Intake::Open)?;
+            if Instant::now() > slice_end {
+                break;
+            }
+        }
+        let parked = runner.is_none();
+        hand_over(running, self, core.pipelines.iter_mut(), false);
+        let releases: Vec<_> = core.pipelines.iter_mut().flat_map(Pipeline::take_releases).collect();
+        let more = core.pipelines.iter().any(|p| p.has_input() || (!parked && p.has_turns()));
+        let wants_flush = core.pipelines.iter().any(Pipeline::wants_flush);
+        drop(core);
+        running.release(releases);
+        if wants_flush {
+            running.ask_for_flush();
+        }
+        Ok(more)
+    }
+
+    /// Makes room in the log before anything is decided; without room, new work is refused.
+    fn intake(&self, running: &Running, core: &Core) -> Result<Intake, Exit> {
+        if running.log.pressure() == Pressure::Refuse {
+            return Ok(Intake::Refuse(Refusal::Overloaded("the log waits for the tables")));
+        }
+        let bytes: usize = core.pipelines.iter().map(Pipeline::queued_bytes).sum();
+        match running.store.reserve(bytes as u64) {
+            Ok(()) => Ok(Intake::Open),
+            Err(StoreError::Full(what)) => Ok(Intake::Refuse(Refusal::StorageFull(what))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn turn_begins(&self, running: &Running, id: &InstanceId) {
+        *self.turn_of.lock() = Some(id.clone());
+        self.reported.store(false, Ordering::Relaxed);
+        self.turn_began.store(running.nanos().max(1), Ordering::Release);
+        running.wake_monitor();
+    }
+
+    /// False when another thread took over meanwhile.
+    fn turn_ends(&self, generation: u64) -> bool {
+        let in_charge = self.generation.load(Ordering::Acquire) == generation;
+        if in_charge {
+            self.turn_began.store(0, Ordering::Release);
+        }
+        in_charge
+    }
+}
+
+/// 128 random bits for an id.
+pub(crate) fn entropy(random: &mut ChaCha8Rng) -> u128 {
+    (u128::from(random.next_u64()) << 64) | u128::from(random.next_u64())
+}
+
+/// Queues closed batches in the log, then routes messages: a message may be consumed before it is
+/// durable only because the receiver's batch is queued behind it.
+fn hand_over<'a>(
+    running: &Running,
+    driver: &Arc<Driver>,
+    pipelines: impl Iterator<Item = &'a mut Pipeline<Reply>>,
+    force: bool,
+) {
+    let mut batches: Vec<(Batch, Arc<Driver>)> = Vec::new();
+    let mut senders = Vec::new();
+    for pipeline in pipelines {
+        if let Some(batch) = pipeline.take_batch(force) {
+            batches.push((batch, driver.clone()));
+        }
+        senders.push(pipeline);
+    }
+    running.log.append(batches);
+    for pipeline in senders {
+        let (messages, acknowledgements) = pipeline.take_messages();
+        for message in messages {
+            running.route_message(&message);
+        }
+        for (partition, command) in acknowledgements {
+            running.submit(partition, Input::Command { command, ticket: None });
+        }
+    }
+}
+
+impl Ticket for Reply {
+    fn is_abandoned(&self) -> bool {
+        self.is_closed()
+    }
+}

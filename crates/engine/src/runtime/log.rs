@@ -1,0 +1,163 @@
+//! The log writer: takes the batches of all partitions, appends them with one sync, acknowledges.
+//! At once when idle, whatever queued meanwhile when busy, never with an artificial delay.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+use strandline_store::{Batch, Store};
+
+use super::driver::Driver;
+
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    queue: Mutex<Queue>,
+    /// Batches came in, or the end.
+    work: Condvar,
+    /// The durable end moved, or the log failed.
+    progress: Condvar,
+    pressure: AtomicU8,
+    flush_above: u64,
+    refuse_above: u64,
+}
+
+#[derive(Default)]
+struct Queue {
+    batches: Vec<(Batch, Arc<Driver>)>,
+    /// Batches ever queued, and of these how many are durable.
+    queued: u64,
+    durable: u64,
+    failed: Option<String>,
+    closed: bool,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("queued", &self.queued).field("durable", &self.durable).finish()
+    }
+}
+
+/// How full the log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Pressure {
+    None,
+    Flush,
+    Refuse,
+}
+
+impl LogWriter {
+    pub(crate) fn new(flush_above: u64, refuse_above: u64) -> Self {
+        Self {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            progress: Condvar::new(),
+            pressure: AtomicU8::new(Pressure::None as u8),
+            flush_above,
+            refuse_above,
+        }
+    }
+
+    /// Queues batches in order.
+    pub(crate) fn append(&self, batches: impl IntoIterator<Item = (Batch, Arc<Driver>)>) {
+        let mut queue = self.queue.lock();
+        let before = queue.batches.len();
+        queue.batches.extend(batches);
+        let added = queue.batches.len() - before;
+        queue.queued += added as u64;
+        if added > 0 && before == 0 {
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits until everything queued so far is durable; false when the log failed or closed first.
+    pub(crate) fn wait_durable(&self) -> bool {
+        let mut queue = self.queue.lock();
+        let target = queue.queued;
+        while queue.durable < target && queue.failed.is_none() && !queue.closed {
+            self.progress.wait(&mut queue);
+        }
+        queue.durable >= target
+    }
+
+    /// The reason the log failed.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.queue.lock().failed.clone()
+    }
+
+    pub(crate) fn close(&self) {
+        self.queue.lock().closed = true;
+        self.work.notify_all();
+        self.progress.notify_all();
+    }
+
+    pub(crate) fn pressure(&self) -> Pressure {
+        match self.pressure.load(Ordering::Relaxed) {
+            0 => Pressure::None,
+            1 => Pressure::Flush,
+            _ => Pressure::Refuse,
+        }
+    }
+
+    /// Measures how much of the log waits for flushes.
+    pub(crate) fn measure(&self, store: &dyn Store) -> Pressure {
+        let untrimmed = store.log_usage().untrimmed_bytes;
+        let pressure = if untrimmed > self.refuse_above {
+            Pressure::Refuse
+        } else if untrimmed > self.flush_above {
+            Pressure::Flush
+        } else {
+            Pressure::None
+        };
+        self.pressure.store(pressure as u8, Ordering::Relaxed);
+        pressure
+    }
+
+    /// The writer's thread. Ends when closed and empty, or at the first failure: a sync is never
+    /// retried.
+    pub(crate) fn run(&self, store: &dyn Store, on_pressure: impl Fn(), on_failure: impl FnOnce(String)) {
+        let mut group: Vec<Batch> = Vec::new();
+        let mut owners: Vec<Arc<Driver>> = Vec::new();
+        loop {
+            {
+                let mut queue = self.queue.lock();
+                while queue.batches.is_empty() && !queue.closed {
+                    self.work.wait(&mut queue);
+                }
+                if queue.batches.is_empty() {
+                    return;
+                }
+                for (batch, owner) in queue.batches.drain(..) {
+                    group.push(batch);
+                    owners.push(owner);
+                }
+            }
+            if let Err(error) = store.append(&group) {
+                let reason = error.to_string();
+                self.queue.lock().failed = Some(reason.clone());
+                self.progress.notify_all();
+                on_failure(reason);
+                return;
+            }
+            self.acknowledge(&group, &owners);
+            group.clear();
+            owners.clear();
+            if self.measure(store) > Pressure::None {
+                on_pressure();
+            }
+        }
+    }
+
+    fn acknowledge(&self, group: &[Batch], owners: &[Arc<Driver>]) {
+        let mut told: Vec<&Arc<Driver>> = Vec::new();
+        for owner in owners {
+            if !told.iter().any(|t| Arc::ptr_eq(t, owner)) {
+                let batches = group.iter().zip(owners).filter(|(_, o)| Arc::ptr_eq(o, owner));
+                owner.durable(batches.map(|(b, _)| (b.at.partition, b.position)));
+                told.push(owner);
+            }
+        }
+        self.queue.lock().durable += group.len() as u64;
+        self.progress.notify_all();
+    }
+}

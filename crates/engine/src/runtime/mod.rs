@@ -1,0 +1,114 @@
+//! The threads around the pipelines: drivers of partitions, one log writer, one flusher, activities.
+
+mod activities;
+mod clock;
+mod driver;
+mod flush;
+mod log;
+mod node;
+mod pool;
+mod running;
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use strandline_store::StoreError;
+use tokio::runtime::Handle;
+
+pub use activities::RunningActivity;
+pub use node::{Hub, Node, Opener};
+
+use crate::pipeline::{Answer, PipelineConfig};
+
+/// Where an answer goes.
+pub(crate) type Reply = tokio::sync::oneshot::Sender<Answer>;
+
+/// How a node runs.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// Tables are flushed at least this often while there is anything to flush.
+    pub flush_interval: Duration,
+    /// Bytes of log above which a flush starts at once.
+    pub flush_log_bytes: u64,
+    /// Bytes of log above which new work is refused until a flush is done.
+    pub refuse_log_bytes: u64,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self {
+            flush_interval: Duration::from_secs(4),
+            flush_log_bytes: 64 << 20,
+            refuse_log_bytes: 256 << 20,
+        }
+    }
+}
+
+/// How a hub runs.
+#[derive(Clone, Debug)]
+pub struct HubOptions {
+    /// Partitions of the hub, if it is created now.
+    pub partitions: u16,
+    /// Threads that own partitions and run turns.
+    pub drivers: usize,
+    /// Turns that run at the same time, counting those that block.
+    pub turns_max: usize,
+    /// Activities that run at the same time.
+    pub activities_max: usize,
+    /// Memory for instances, in bytes, over all partitions.
+    pub cache_bytes: usize,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            partitions: 32,
+            drivers: cores,
+            turns_max: 64.max(2 * cores),
+            activities_max: 100 * cores,
+            cache_bytes: 512 << 20,
+        }
+    }
+}
+
+impl HubOptions {
+    pub(crate) fn pipeline(&self, partitions: u16) -> PipelineConfig {
+        let cache_bytes = (self.cache_bytes / usize::from(partitions.max(1))).max(64 << 10);
+        PipelineConfig { cache_bytes, ..PipelineConfig::default() }
+    }
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The hub failed after it took the call: it may have been carried out or not. Ask again, or
+    /// repeat the call if it is safe to.
+    #[error("the hub failed before it could answer: the outcome is unknown")]
+    OutcomeUnknown,
+    #[error("the hub is closed")]
+    Closed,
+}
+
+/// What all hubs of a node share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) runtime: Handle,
+    pub(crate) flush: flush::FlushSignal,
+    failures: Mutex<mpsc::Sender<node::Event>>,
+}
+
+impl Shared {
+    pub(crate) fn fail(&self, reason: String) {
+        let _ = self.failures.lock().send(node::Event::Failed(reason));
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("a hub needs a tokio runtime: call this from inside one")]
+    NoRuntime,
+}

@@ -1,0 +1,411 @@
+//! A node: one store, its log writer and flusher, and the hubs that run on it.
+
+use std::sync::mpsc;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use strandline_hub::{Command, Start};
+use strandline_model::{ExecutionId, InstanceId, Timestamp};
+use strandline_store::{HubInfo, Store, StoreError};
+use tokio::sync::{oneshot, watch};
+
+use super::activities::RunningActivity;
+use super::flush;
+use super::log::LogWriter;
+use super::pool::spawn_named;
+use super::running::Running;
+use super::{CallError, HubOptions, NodeOptions, OpenError, Shared};
+use crate::pipeline::{Answer, Counters, Input, Read};
+use crate::worker::Worker;
+
+/// Opens the store, again after a failure.
+pub type Opener = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
+
+/// What the supervisor hears of.
+pub(crate) enum Event {
+    Failed(String),
+    Closed,
+}
+
+/// A running store and its hubs. Dropping it stops everything without a final flush: nothing
+/// acknowledged is lost.
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    opener: Opener,
+    options: NodeOptions,
+    shared: Arc<Shared>,
+    /// `None` after a failure, until the store is open again.
+    incarnation: Mutex<Option<Incarnation>>,
+    hubs: Mutex<Vec<Arc<HubState>>>,
+    events: Mutex<mpsc::Sender<Event>>,
+}
+
+/// A store between opening and failure or close.
+struct Incarnation {
+    store: Arc<dyn Store>,
+    log: Arc<LogWriter>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct HubState {
+    info: HubInfo,
+    options: HubOptions,
+    worker: Mutex<Option<Arc<dyn Worker>>>,
+    running: watch::Sender<Option<Arc<Running>>>,
+}
+
+/// After a failure the store is tried again this often.
+const REOPEN_EVERY: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// Opens the store and starts its threads. Must be called inside a tokio runtime.
+    pub fn open(opener: Opener, options: NodeOptions) -> Result<Self, OpenError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
+        let store = opener()?;
+        let (events, heard) = mpsc::channel();
+        let shared =
+            Shared { runtime, flush: flush::FlushSignal::default(), failures: Mutex::new(events.clone()) };
+        let inner = Arc::new(Inner {
+            opener,
+            options,
+            shared: Arc::new(shared),
+            incarnation: Mutex::new(None),
+            hubs: Mutex::default(),
+            events: Mutex::new(events),
+        });
+        *inner.incarnation.lock() = Some(inner.incarnate(store));
+        let supervised = Arc::downgrade(&inner);
+        spawn_named("strandline-supervisor", move || supervise(&supervised, &heard));
+        Ok(Self { inner })
+    }
+
+    /// Runs the hub `name`; creates it if the store has none of that name.
+    pub fn hub(&self, name: &str, options: HubOptions) -> Result<Hub, OpenError> {
+        let inner = &self.inner;
+        let existing = inner.hubs.lock().iter().find(|h| h.info.name == name).cloned();
+        if let Some(state) = existing {
+            return Ok(Hub { state, node: inner.clone() });
+        }
+        let incarnation = inner.incarnation.lock();
+        let Some(current) = incarnation.as_ref() else {
+            return Err(StoreError::Failed("the node is closed or recovering".to_owned()).into());
+        };
+        let known = current.store.hubs()?.into_iter().find(|h| h.name == name);
+        let info = match known {
+            Some(info) => info,
+            None => current.store.create_hub(name, options.partitions)?,
+        };
+        let running = inner.run(info.clone(), &options, current)?;
+        let state = Arc::new(HubState {
+            info,
+            options,
+            worker: Mutex::default(),
+            running: watch::Sender::new(Some(running)),
+        });
+        inner.hubs.lock().push(state.clone());
+        Ok(Hub { state, node: inner.clone() })
+    }
+
+    /// The hubs of the store, running or not.
+    pub fn hubs(&self) -> Result<Vec<HubInfo>, StoreError> {
+        self.inner.store()?.hubs()
+    }
+
+    /// Counters of the store.
+    pub fn store_stats(&self) -> strandline_store::StoreStats {
+        self.inner.store().map(|s| s.stats()).unwrap_or_default()
+    }
+
+    /// Flushes now; used by benchmarks to count the tables' share. Blocks.
+    pub fn flush(&self) {
+        self.inner.flush();
+    }
+
+    /// Lets running activities finish for up to `grace`, commits and flushes what there is, and
+    /// closes the store. Blocks; waiting callers are told that the hub is closed.
+    pub fn close(&self, grace: Duration) -> Result<(), StoreError> {
+        self.inner.close(grace)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.inner.tear_down();
+        let _ = self.inner.events.lock().send(Event::Closed);
+    }
+}
+
+impl Inner {
+    fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
+        let incarnation = self.incarnation.lock();
+        let current = incarnation.as_ref().map(|i| i.store.clone());
+        current.ok_or_else(|| StoreError::Failed("the node is closed or recovering".to_owned()))
+    }
+
+    fn run(
+        &self,
+        info: HubInfo,
+        options: &HubOptions,
+        current: &Incarnation,
+    ) -> Result<Arc<Running>, StoreError> {
+        let (store, log) = (current.store.clone(), current.log.clone());
+        Running::start(info, options.clone(), store, log, self.shared.clone())
+    }
+
+    fn incarnate(self: &Arc<Self>, store: Arc<dyn Store>) -> Incarnation {
+        let options = &self.options;
+        let log = Arc::new(LogWriter::new(options.flush_log_bytes, options.refuse_log_bytes));
+        self.shared.flush.open();
+        let mut threads = Vec::new();
+        threads.extend(thread("strandline-log", {
+            let (log, store, shared) = (log.clone(), store.clone(), self.shared.clone());
+            move || log.run(&*store, || shared.flush.ask(), |reason| shared.fail(reason))
+        }));
+        threads.extend(thread("strandline-flush", {
+            let (log, store, shared) = (log.clone(), store.clone(), self.shared.clone());
+            let node = Arc::downgrade(self);
+            let interval = options.flush_interval;
+            move || flush::run(&shared.flush, interval, &*store, &log, || running_hubs(&node))
+        }));
+        Incarnation { store, log, threads }
+    }
+
+    fn running(&self) -> Vec<Arc<Running>> {
+        self.hubs.lock().iter().filter_map(|h| h.running.borrow().clone()).collect()
+    }
+
+    fn flush(&self) {
+        let parts = self.incarnation.lock().as_ref().map(|i| (i.store.clone(), i.log.clone()));
+        if let Some((store, log)) = parts {
+            let _turn = FLUSHING.lock();
+            flush::flush(&self.shared.flush, &*store, &log, &self.running());
+        }
+    }
+
+    fn close(&self, grace: Duration) -> Result<(), StoreError> {
+        let hubs = self.running();
+        let end = std::time::Instant::now() + grace;
+        while !hubs.iter().fold(true, |quiet, hub| hub.activities.drain() && quiet)
+            && std::time::Instant::now() < end
+        {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        for hub in &hubs {
+            hub.stop();
+        }
+        let Some(incarnation) = self.incarnation.lock().take() else { return Ok(()) };
+        self.shared.flush.close();
+        self.end(hubs);
+        let Incarnation { store, log, threads } = incarnation;
+        log.close();
+        for thread in threads {
+            let _ = thread.join();
+        }
+        store.close()
+    }
+
+    /// Takes the hubs out of service, after a last flush if the log still works.
+    fn end(&self, hubs: Vec<Arc<Running>>) {
+        for state in self.hubs.lock().iter() {
+            state.running.send_replace(None);
+        }
+        for hub in hubs {
+            flush::flush(&self.shared.flush, &*hub.store, &hub.log, std::slice::from_ref(&hub));
+            hub.clear();
+        }
+    }
+
+    /// Drops all that is in memory; callers learn that the outcome is unknown.
+    fn tear_down(&self) {
+        let incarnation = self.incarnation.lock().take();
+        for state in self.hubs.lock().iter() {
+            if let Some(running) = state.running.send_replace(None) {
+                running.stop();
+                running.clear();
+            }
+        }
+        self.shared.flush.close();
+        if let Some(Incarnation { store, log, threads }) = incarnation {
+            log.close();
+            for thread in threads {
+                let _ = thread.join();
+            }
+            // The store may be the one that failed; then there is nothing to mark.
+            let _ = store.close();
+        }
+    }
+
+    /// After a failure: only what is on disk counts.
+    fn start_over(self: &Arc<Self>, reason: &str) {
+        tracing::error!(reason, "the store failed: recovering from what is durable");
+        self.tear_down();
+        loop {
+            match self.reopen() {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::error!(%error, "recovery failed; trying again");
+                    self.tear_down();
+                    std::thread::sleep(REOPEN_EVERY);
+                }
+            }
+        }
+    }
+
+    fn reopen(self: &Arc<Self>) -> Result<(), StoreError> {
+        let store = (self.opener)()?;
+        let mut incarnation = self.incarnation.lock();
+        let current = incarnation.insert(self.incarnate(store));
+        for state in self.hubs.lock().iter() {
+            let running = self.run(state.info.clone(), &state.options, current)?;
+            running.attach(state.worker.lock().clone());
+            state.running.send_replace(Some(running));
+        }
+        Ok(())
+    }
+}
+
+/// One flush at a time: the flush thread's and those asked for.
+static FLUSHING: Mutex<()> = Mutex::new(());
+
+fn running_hubs(node: &Weak<Inner>) -> Vec<Arc<Running>> {
+    node.upgrade().map(|n| n.running()).unwrap_or_default()
+}
+
+fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .inspect_err(|error| tracing::error!(%error, thread = name, "the system refused to start a thread"))
+        .ok()
+}
+
+fn supervise(node: &Weak<Inner>, events: &mpsc::Receiver<Event>) {
+    while let Ok(Event::Failed(reason)) = events.recv() {
+        let Some(node) = node.upgrade() else { return };
+        // One failure is heard of from several threads.
+        if node.incarnation.lock().is_some() {
+            node.start_over(&reason);
+        }
+    }
+}
+
+/// One hub of a node. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub {
+    state: Arc<HubState>,
+    node: Arc<Inner>,
+}
+
+impl Hub {
+    pub fn info(&self) -> &HubInfo {
+        &self.state.info
+    }
+
+    /// Puts `worker` in charge of running the hub's code, in place of the one before.
+    pub fn attach(&self, worker: Option<Arc<dyn Worker>>) {
+        *self.state.worker.lock() = worker.clone();
+        let running = self.state.running.borrow().clone();
+        if let Some(running) = running {
+            running.attach(worker);
+        }
+    }
+
+    /// Names the worker serves: orchestrators and activities.
+    pub fn served(&self) -> Option<(Vec<String>, Vec<String>)> {
+        self.state.worker.lock().as_ref().map(|w| (w.orchestrators(), w.activities()))
+    }
+
+    /// Carries out a command for one instance.
+    pub async fn command(
+        &self,
+        id: &InstanceId,
+        command: Command,
+    ) -> Result<strandline_hub::Reply, CallError> {
+        let input = |ticket| Input::Command { command, ticket: Some(ticket) };
+        match self.call(id, input).await? {
+            Answer::Reply(reply) => Ok(reply),
+            _ => Err(CallError::OutcomeUnknown),
+        }
+    }
+
+    /// Starts an instance; execution id and seed are drawn here.
+    pub async fn start(&self, mut start: Start) -> Result<strandline_hub::Reply, CallError> {
+        let running = self.running().await?;
+        start.execution = ExecutionId(running.entropy());
+        start.seed = running.entropy() as u64;
+        let id = start.id.clone();
+        self.command(&id, Command::Start(Box::new(start))).await
+    }
+
+    pub async fn read(&self, id: &InstanceId, read: Read) -> Result<Answer, CallError> {
+        self.call(id, |ticket| Input::Read { id: id.clone(), read, ticket }).await
+    }
+
+    async fn call(
+        &self,
+        id: &InstanceId,
+        input: impl FnOnce(super::Reply) -> Input<super::Reply>,
+    ) -> Result<Answer, CallError> {
+        let running = self.running().await?;
+        let (ticket, answer) = oneshot::channel();
+        running.submit_for(id.as_str(), input(ticket));
+        drop(running);
+        answer.await.map_err(|_| CallError::OutcomeUnknown)
+    }
+
+    /// The hub as it runs now; waits while it recovers from a failure.
+    async fn running(&self) -> Result<Arc<Running>, CallError> {
+        if let Some(running) = &*self.state.running.borrow() {
+            return Ok(running.clone());
+        }
+        let mut changes = self.state.running.subscribe();
+        let running = changes.wait_for(Option::is_some).await.map_err(|_| CallError::Closed)?;
+        running.clone().ok_or(CallError::Closed)
+    }
+
+    /// Engine time: timers fire by it.
+    pub async fn now(&self) -> Result<Timestamp, CallError> {
+        Ok(self.running().await?.now())
+    }
+
+    /// Activities that run now.
+    pub fn running_activities(&self) -> Vec<RunningActivity> {
+        let running = self.state.running.borrow().clone();
+        running.map(|r| r.activities.list()).unwrap_or_default()
+    }
+
+    /// Counters of all partitions, added up.
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        let running = self.state.running.borrow().clone();
+        for driver in running.iter().flat_map(|r| r.all_drivers()) {
+            driver.each(|pipeline| sum.add(pipeline.counters()));
+        }
+        sum
+    }
+
+    /// About how many bytes the instances in memory take.
+    pub fn memory_bytes(&self) -> usize {
+        let mut sum = 0;
+        let running = self.state.running.borrow().clone();
+        for driver in running.iter().flat_map(|r| r.all_drivers()) {
+            driver.each(|pipeline| sum += pipeline.partition().memory_bytes());
+        }
+        sum
+    }
+
+    /// Counters of the store the hub lives in.
+    pub fn store_stats(&self) -> strandline_store::StoreStats {
+        self.node.store().map(|s| s.stats()).unwrap_or_default()
+    }
+
+    /// Flushes the tables now. Blocks.
+    pub fn flush(&self) {
+        self.node.flush();
+    }
+}

@@ -1,0 +1,201 @@
+use strandline_model::limits::{CUSTOM_STATUS_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use strandline_model::{
+    Action, ActionKind, Completion, EventKind, EventSent, ExecutionCompleted, ExecutionStarted,
+    FailureDetails, HistoryEvent, InstanceId, RuntimeStatus, SubOrchestrationCreated, TaskScheduled,
+    TimerCreated, Timestamp,
+};
+
+use super::{Decision, Discard, Effect};
+use crate::command::TurnFinished;
+use crate::instance::Instance;
+use crate::partition::Partition;
+use crate::record::{Committed, CustomStatus, Next, Record};
+use crate::reply::Reply;
+
+/// The result of a turn is taken whole or not at all.
+pub(super) fn turn_finished(state: &Partition, turn: TurnFinished) -> Decision {
+    let Some(instance) = state.instance(turn.id.as_str()) else {
+        return Decision::discard(Discard::StaleTurn, "the instance is gone");
+    };
+    let fits = instance.execution == turn.execution
+        && instance.history.len() == turn.seen
+        && instance.inbox.len() >= turn.delivered
+        && !instance.is_over();
+    if !fits {
+        return Decision::discard(Discard::StaleTurn, "the instance has moved on since the turn began");
+    }
+    let TurnFinished { id, execution, delivered, time, actions, custom_status, .. } = turn;
+    let mut committed = Committed {
+        id: id.to_string(),
+        time,
+        turn: true,
+        delivered: u32::try_from(delivered).unwrap_or(u32::MAX),
+        custom_status: custom_status.map(|text| CustomStatus { text }),
+        ..Committed::default()
+    };
+    let mut effects = Vec::new();
+    match check(instance, &actions, committed.custom_status.as_ref()) {
+        Ok(()) => {
+            for action in actions {
+                let next = (turn.next_execution.0, turn.next_seed);
+                apply(instance, action, next, &mut committed, &mut effects);
+            }
+        }
+        Err(failure) => {
+            committed.custom_status = None;
+            committed.ended = Some(completed(-1, time, RuntimeStatus::Failed, None, Some(failure), None));
+        }
+    }
+    if committed.ended.is_some() || committed.next.is_some() {
+        effects.push(Effect::Ended { id, execution });
+    }
+    Decision { effects, ..Decision::new(vec![Record::Committed(Box::new(committed))], Reply::Accepted) }
+}
+
+/// An action the hub can't carry out fails the orchestration, with the reason.
+fn check(
+    instance: &Instance,
+    actions: &[Action],
+    custom_status: Option<&CustomStatus>,
+) -> Result<(), FailureDetails> {
+    let status_bytes = custom_status.and_then(|s| s.text.as_ref()).map_or(0, String::len);
+    check_size("custom status", status_bytes, CUSTOM_STATUS_BYTES_MAX)?;
+    let mut last = -1;
+    for Action { id, kind } in actions {
+        if *id >= 0 {
+            if *id <= last || instance.open.contains_key(id) {
+                return Err(invalid(format!("sequence id {id} was used before")));
+            }
+            last = *id;
+        }
+        check_action(instance, kind)?;
+    }
+    Ok(())
+}
+
+fn check_action(instance: &Instance, kind: &ActionKind) -> Result<(), FailureDetails> {
+    let payload = |what, text: &Option<String>| {
+        check_size(what, text.as_ref().map_or(0, String::len), PAYLOAD_BYTES_MAX)
+    };
+    match kind {
+        ActionKind::ScheduleTask { name, input, .. } => {
+            check_size("activity name", name.len(), NAME_BYTES_MAX)?;
+            payload("activity input", input)
+        }
+        ActionKind::CreateSubOrchestration { instance_id, name, input, .. } => {
+            let id = InstanceId::new(instance_id).map_err(|e| invalid(format!("sub-orchestration: {e}")))?;
+            let parent = instance.start().parent.as_ref();
+            if id == instance.id || parent.is_some_and(|p| p.instance_id == *instance_id) {
+                let message = format!("sub-orchestration id '{id}' is that of the instance or of its parent");
+                return Err(invalid(message));
+            }
+            check_size("orchestrator name", name.len(), NAME_BYTES_MAX)?;
+            payload("sub-orchestration input", input)
+        }
+        ActionKind::SendEvent { instance_id, name, input } => {
+            InstanceId::new(instance_id).map_err(|e| invalid(format!("send event: {e}")))?;
+            check_size("event name", name.len(), NAME_BYTES_MAX)?;
+            payload("event input", input)
+        }
+        ActionKind::Complete(Completion::Completed { result }) => payload("result", result),
+        ActionKind::Complete(Completion::ContinuedAsNew { input, .. }) => payload("input", input),
+        ActionKind::Complete(Completion::Failed { failure, .. }) => {
+            check_size("failure", failure.text_bytes(), PAYLOAD_BYTES_MAX)
+        }
+        ActionKind::CreateTimer { .. } | ActionKind::Cancel { .. } => Ok(()),
+    }
+}
+
+fn check_size(what: &str, bytes: usize, limit: usize) -> Result<(), FailureDetails> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    let message = format!("the {what} has {bytes} bytes: the limit is {limit}");
+    Err(FailureDetails::new("PayloadTooLarge", message).non_retriable())
+}
+
+fn invalid(message: String) -> FailureDetails {
+    FailureDetails::new("InvalidAction", message).non_retriable()
+}
+
+/// Turns one action into its history event and its effects.
+fn apply(
+    instance: &Instance,
+    action: Action,
+    next: (u128, u64),
+    committed: &mut Committed,
+    effects: &mut Vec<Effect>,
+) {
+    let time = committed.time;
+    let (id, execution) = (&instance.id, instance.execution);
+    let event = match action.kind {
+        ActionKind::ScheduleTask { name, version, input, tags, timeout } => {
+            effects.push(Effect::Activity { id: id.clone(), execution, task_id: action.id });
+            let timeout_nanos = timeout.map(|t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX));
+            EventKind::TaskScheduled(TaskScheduled { name, version, input, tags, timeout_nanos })
+        }
+        ActionKind::CreateTimer { fire_at } => EventKind::TimerCreated(TimerCreated { fire_at }),
+        ActionKind::CreateSubOrchestration { instance_id, name, version, input, tags, fire_and_forget } => {
+            let created =
+                SubOrchestrationCreated { instance_id, name, version, input, tags, fire_and_forget };
+            EventKind::SubOrchestrationCreated(created)
+        }
+        ActionKind::SendEvent { instance_id, name, input } => {
+            EventKind::EventSent(EventSent { instance_id, name, input })
+        }
+        ActionKind::Cancel { target } => {
+            committed.cancelled.push(target);
+            effects.push(Effect::CancelActivity { id: id.clone(), execution, task_id: target });
+            return;
+        }
+        ActionKind::Complete(completion) => {
+            complete(instance, action.id, completion, next, committed);
+            return;
+        }
+    };
+    committed.events.push(HistoryEvent::of_action(action.id, time, event));
+}
+
+fn complete(
+    instance: &Instance,
+    action_id: i32,
+    completion: Completion,
+    (next_execution, next_seed): (u128, u64),
+    committed: &mut Committed,
+) {
+    use RuntimeStatus::{Completed, Failed};
+    let time = committed.time;
+    match completion {
+        Completion::Completed { result } => {
+            committed.ended = Some(completed(action_id, time, Completed, result, None, None));
+        }
+        Completion::Failed { failure, origin } => {
+            committed.ended = Some(completed(action_id, time, Failed, None, Some(failure), origin));
+        }
+        Completion::ContinuedAsNew { input, version, carryover } => {
+            let old = instance.start();
+            let body = ExecutionStarted {
+                execution_id: next_execution.to_be_bytes().to_vec(),
+                input,
+                version: version.or_else(|| old.version.clone()),
+                seed: next_seed,
+                scheduled_start: None,
+                ..old.clone()
+            };
+            let started = HistoryEvent::new(time, EventKind::ExecutionStarted(body));
+            committed.next = Some(Next { started, carryover });
+        }
+    }
+}
+
+fn completed(
+    id: i32,
+    time: Timestamp,
+    status: RuntimeStatus,
+    result: Option<String>,
+    failure: Option<FailureDetails>,
+    origin: Option<i32>,
+) -> HistoryEvent {
+    let end = ExecutionCompleted { status: status as i32, result, failure, origin };
+    HistoryEvent::of_action(id, time, EventKind::ExecutionCompleted(end))
+}

@@ -1,0 +1,218 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use strandline_model::{InstanceId, Timestamp, partition_of};
+
+use crate::command::Command;
+use crate::instance::Instance;
+use crate::lookup::Lookup;
+use crate::message::{Message, MessageBody};
+use crate::record::Sent;
+use crate::row::{InstanceRow, PartitionRow, TimerKey};
+
+/// Which partition of how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub number: u16,
+    /// Partitions of the hub.
+    pub partitions: u16,
+}
+
+/// The state of one partition: its singletons, and those of its instances that are in memory.
+#[derive(Debug)]
+pub struct Partition {
+    /// Loaded instances; `None` is known to be absent.
+    instances: Lookup<InstanceId, Option<Box<Instance>>>,
+    pub(crate) ledger: Ledger,
+    /// Instances that differ from their rows.
+    pub(crate) dirty: BTreeSet<InstanceId>,
+    /// Instances whose rows are being written; they must stay in memory until that is done.
+    pub(crate) flushing: BTreeSet<InstanceId>,
+    pub(crate) memory_bytes: usize,
+}
+
+/// What a partition keeps besides its instances.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub identity: Identity,
+    pub timers: BTreeSet<TimerKey>,
+    /// Timers added (true) and removed since the last flush.
+    pub timer_changes: BTreeMap<TimerKey, bool>,
+    /// By sending partition: the last message taken.
+    pub received: BTreeMap<u16, u64>,
+    /// By receiving partition: the last message sent.
+    pub sent: BTreeMap<u16, u64>,
+    /// Messages not acknowledged, by receiver and sequence.
+    pub outbox: BTreeMap<(u16, u64), Arc<Message>>,
+}
+
+impl Ledger {
+    pub(crate) fn add_timer(&mut self, timer: TimerKey) {
+        if self.timers.insert(timer.clone()) && self.timer_changes.get(&timer) != Some(&false) {
+            self.timer_changes.insert(timer, true);
+        } else {
+            self.timer_changes.remove(&timer);
+        }
+    }
+
+    pub(crate) fn remove_timer(&mut self, timer: &TimerKey) {
+        if self.timers.remove(timer) && self.timer_changes.remove(timer) != Some(true) {
+            self.timer_changes.insert(timer.clone(), false);
+        }
+    }
+
+    pub(crate) fn send(&mut self, to: &str, body: MessageBody) {
+        let receiver = partition_of(to, self.identity.partitions);
+        let sequence = self.sent.entry(receiver).or_default();
+        *sequence += 1;
+        let sent = Sent { instance_id: to.to_owned(), body: Some(body) };
+        let message = sent.into_message(self.identity.number, receiver, *sequence);
+        self.outbox.insert((receiver, *sequence), Arc::new(message));
+    }
+}
+
+impl Partition {
+    /// A partition as the tables have it: the row of its singletons and all its timers. Instances
+    /// are loaded as commands and records need them.
+    pub fn new(identity: Identity, row: Option<PartitionRow>, timers: Vec<TimerKey>) -> Self {
+        let row = row.unwrap_or_default();
+        let narrow = |map: BTreeMap<u32, u64>| map.into_iter().map(|(p, s)| (p as u16, s)).collect();
+        let outbox = row.outbox.into_iter().map(|m| ((m.to as u16, m.sequence), Arc::new(m)));
+        Self {
+            instances: Lookup::default(),
+            ledger: Ledger {
+                identity,
+                timers: timers.into_iter().collect(),
+                timer_changes: BTreeMap::new(),
+                received: narrow(row.received),
+                sent: narrow(row.sent),
+                outbox: outbox.collect(),
+            },
+            dirty: BTreeSet::new(),
+            flushing: BTreeSet::new(),
+            memory_bytes: 0,
+        }
+    }
+
+    pub fn identity(&self) -> Identity {
+        self.ledger.identity
+    }
+
+    /// The instance, if it is loaded and exists.
+    pub fn instance(&self, id: &str) -> Option<&Instance> {
+        self.instances.get(id)?.as_deref()
+    }
+
+    /// Neither loaded nor known to be absent: [`Partition::install`] it before a command or record
+    /// that touches it.
+    pub fn is_missing(&self, id: &str) -> bool {
+        !self.instances.contains(id)
+    }
+
+    /// The instances a command touches that are missing.
+    pub fn missing(&self, command: &Command) -> Vec<InstanceId> {
+        let mut keys = command.keys();
+        keys.retain(|id| self.is_missing(id.as_str()));
+        keys
+    }
+
+    /// Loads an instance from its row; no row makes it known to be absent.
+    pub fn install(&mut self, id: InstanceId, row: Option<InstanceRow>) {
+        let instance = row.map(|row| Box::new(Instance::from_row(row)));
+        self.memory_bytes += instance.as_ref().map_or(0, |i| i.memory_bytes());
+        self.instances.insert(id, instance);
+    }
+
+    /// Gives back the older events of an instance whose history was partly in memory.
+    pub fn restore_history(&mut self, id: &str, missing: Vec<Arc<strandline_model::HistoryEvent>>) {
+        self.change(id, |instance, _| instance.history.restore(missing));
+    }
+
+    /// Takes an instance out of memory if its row says the same. False when it must stay.
+    pub fn evict(&mut self, id: &InstanceId) -> bool {
+        if self.dirty.contains(id) || self.flushing.contains(id) {
+            return false;
+        }
+        if let Some(Some(instance)) = self.instances.remove(id) {
+            self.memory_bytes -= instance.memory_bytes();
+        }
+        true
+    }
+
+    /// About how many bytes the loaded instances take.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// Instances loaded or known to be absent.
+    pub fn loaded(&self) -> usize {
+        self.instances.len()
+    }
+
+    /// Instances that differ from their rows.
+    pub fn dirty(&self) -> usize {
+        self.dirty.len()
+    }
+
+    /// When the next timer is due, in milliseconds since the epoch.
+    pub fn next_due_millis(&self) -> Option<i64> {
+        self.ledger.timers.first().map(|t| t.due_millis)
+    }
+
+    /// At most `max` timers due at `now`, oldest first.
+    pub fn due(&self, now: Timestamp, max: usize) -> Vec<TimerKey> {
+        let now = whole_millis(now);
+        self.ledger.timers.iter().take_while(|t| t.due_millis <= now).take(max).cloned().collect()
+    }
+
+    /// All timers, in order.
+    pub fn timers(&self) -> impl Iterator<Item = &TimerKey> {
+        self.ledger.timers.iter()
+    }
+
+    /// Drops a timer that no instance knows.
+    pub fn drop_timer(&mut self, timer: &TimerKey) {
+        self.ledger.remove_timer(timer);
+    }
+
+    /// Messages to partition `to` that it has not acknowledged, after `sequence`.
+    pub fn outbox(&self, to: u16, sequence: u64) -> impl Iterator<Item = &Arc<Message>> {
+        self.ledger.outbox.range((to, sequence + 1)..=(to, u64::MAX)).map(|(_, message)| message)
+    }
+
+    /// By receiving partition: the last message sent to it.
+    pub fn sent(&self) -> &BTreeMap<u16, u64> {
+        &self.ledger.sent
+    }
+
+    /// The last message taken from partition `from`.
+    pub fn received(&self, from: u16) -> u64 {
+        self.ledger.received.get(&from).copied().unwrap_or(0)
+    }
+
+    /// Changes a loaded instance and keeps the accounts.
+    pub(crate) fn change<T>(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&mut Instance, &mut Ledger) -> T,
+    ) -> Option<T> {
+        let instance = self.instances.get_mut(id)?.as_deref_mut()?;
+        let before = instance.memory_bytes();
+        let result = change(instance, &mut self.ledger);
+        self.memory_bytes = (self.memory_bytes + instance.memory_bytes()).saturating_sub(before);
+        Some(result)
+    }
+
+    /// Puts an instance under its id and returns what stood there.
+    pub(crate) fn replace(&mut self, instance: Instance) -> Option<Box<Instance>> {
+        self.memory_bytes += instance.memory_bytes();
+        let old = self.instances.insert(instance.id.clone(), Some(Box::new(instance))).flatten();
+        self.memory_bytes -= old.as_ref().map_or(0, |i| i.memory_bytes());
+        old
+    }
+}
+
+/// Milliseconds since the epoch, rounded down: what has surely passed.
+pub(crate) fn whole_millis(now: Timestamp) -> i64 {
+    now.seconds.saturating_mul(1000).saturating_add(i64::from(now.nanos / 1_000_000))
+}
