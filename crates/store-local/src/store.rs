@@ -310,8 +310,8 @@ impl Store for LocalStore {
         Ok(())
     }
 
-    fn flush(&self, rows: Vec<(PartitionRef, PartitionRows)>) -> Result<(), StoreError> {
-        self.core.writing(|| self.core.flush(&rows))
+    fn flush(&self, rows: &[(PartitionRef, PartitionRows)]) -> Result<(), StoreError> {
+        self.core.writing(|| self.core.flush(rows))
     }
 
     fn instance(&self, at: PartitionRef, id: &str) -> Result<Option<InstanceRow>, StoreError> {
