@@ -81,7 +81,8 @@ pub(crate) fn open(disk: Arc<dyn Disk>, place: &str, options: LocalOptions) -> R
 
     // The store is sound: from here on it may change.
     tables.release()?;
-    for name in names.iter().filter(|n| n.ends_with(UNFINISHED)) {
+    let ours = |n: &str| [tables::FILE, format::FILE].contains(&n) || segment::number(n).is_some();
+    for name in listed()?.iter().filter(|n| n.strip_suffix(UNFINISHED).is_some_and(ours)) {
         disk.remove(name).map_err(io_error(|| format!("removing {name}")))?;
     }
     make_certain(&segments, &found)?;
@@ -143,6 +144,13 @@ fn restore_tail(
     let mut live = std::collections::BTreeMap::new();
     for hub in meta.hubs.values() {
         live.insert(hub.number, hub.partitions);
+    }
+    if let Some((offset, at, position)) = found.headless
+        && live.contains_key(&at.hub)
+        && ledger.get(at).is_none_or(|e| e.flushed < position)
+    {
+        let reason = format!("the beginning of batch {position} of {at:?} is missing");
+        return Err(StoreError::Corrupt { file: segments[0].name(), offset, reason });
     }
     for (index, offset, batch) in found.batches.drain(..) {
         let PartitionRef { hub, partition } = batch.at;

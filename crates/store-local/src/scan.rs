@@ -2,7 +2,7 @@
 
 use std::io;
 
-use strandline_store::{Batch, StoreError};
+use strandline_store::{Batch, PartitionRef, StoreError};
 
 use crate::error::io_error;
 use crate::frame::{Frame, HEADER, Kind};
@@ -14,6 +14,8 @@ use crate::window::Window;
 pub(crate) struct Scan {
     /// Whole batches in order, each with the segment (by index) and offset where it begins.
     pub(crate) batches: Vec<(usize, u64, Batch)>,
+    /// The end of a batch whose beginning is no longer there: where, whose and which.
+    pub(crate) headless: Option<(u64, PartitionRef, u64)>,
     /// The first sequence number of each segment that holds any.
     pub(crate) first_lsns: Vec<u64>,
     /// Bytes used of each of those.
@@ -69,6 +71,11 @@ pub(crate) fn scan(segments: &[Segment], first_lsn: u64, known_durable: u64) -> 
         match frame.kind {
             Kind::Trailer if open.is_some() => return Err(malformed("a trailer inside a batch")),
             Kind::Trailer => {}
+            // The segment before held its beginning; it is gone because the tables hold the batch.
+            Kind::Batch if !frame.first && open.is_none() && scan.batches.is_empty() => {
+                scan.headless = Some((here.offset, frame.at, frame.position));
+                scan.newest_batch = frame.lsn;
+            }
             Kind::Batch => {
                 let mut batch = match open.take() {
                     None if frame.first => (here.segment, here.offset, begin(&frame)),

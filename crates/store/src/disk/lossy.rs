@@ -56,7 +56,7 @@ struct Content {
     pages: Vec<Option<Page>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct FileData {
     live: Content,
     durable: Content,
@@ -156,6 +156,22 @@ impl LossyDisk {
             files,
             durable_names: names.clone(),
             names,
+            ..Inner::default()
+        })
+    }
+
+    /// An independent disk with the same contents, what is unsynced included; cheap. Faults are not
+    /// carried over and this disk goes on.
+    pub fn fork(&self) -> Self {
+        let inner = self.lock();
+        Self::with(Inner {
+            random: inner.random ^ 0x5851_f42d_4c95_7f2d,
+            capacity: inner.capacity,
+            files: inner.files.clone(),
+            next_file: inner.next_file,
+            names: inner.names.clone(),
+            durable_names: inner.durable_names.clone(),
+            unsynced_names: inner.unsynced_names.clone(),
             ..Inner::default()
         })
     }
