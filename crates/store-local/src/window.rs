@@ -26,7 +26,7 @@ impl<'a> Window<'a> {
         }
         if offset < self.start || end > self.start + self.bytes.len() as u64 {
             let to = (offset + AHEAD.max(len as u64)).min(self.segment.size);
-            self.bytes.resize((to - offset) as usize, 0);
+            self.bytes = vec![0; (to - offset) as usize];
             self.segment.file.read_at(&mut self.bytes, offset)?;
             self.start = offset;
         }

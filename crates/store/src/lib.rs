@@ -4,6 +4,7 @@
 //! The unit of durability is the partition's batch, never the work item. All calls block; the engine
 //! makes them from threads of its own, the simulator from its single thread.
 
+pub mod conformance;
 pub mod disk;
 
 use strandline_hub::row::{HistoryChunk, InstanceRow, PartitionRow, PartitionRows, TimerKey};
