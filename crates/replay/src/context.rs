@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use strandline_model::limits::CUSTOM_STATUS_BYTES_MAX;
-use strandline_model::{ActionKind, EventKind, ExecutionId, ExecutionStarted, InstanceId, Timestamp};
+use strandline_model::{
+    ActionKind, EventKind, ExecutionId, ExecutionStarted, FailureDetails, InstanceId, Timestamp,
+};
 
 use crate::core::Core;
 use crate::guid;
@@ -144,6 +146,15 @@ impl ContextHandle {
                 core.violate(violation::custom_status_too_long(bytes, CUSTOM_STATUS_BYTES_MAX));
             } else if !core.replaying {
                 core.custom_status = Some(status);
+            }
+        });
+    }
+
+    /// Fails the execution for a rule the code broke; does not return unless the turn is over.
+    pub fn abort(&self, failure: FailureDetails) {
+        self.guarded(|core| {
+            if !core.closed {
+                core.violate(failure);
             }
         });
     }

@@ -57,12 +57,14 @@ pub(crate) fn custom_status_too_long(bytes: usize, limit: usize) -> FailureDetai
 }
 
 pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> FailureDetails {
-    let text = payload
-        .downcast_ref::<&'static str>()
-        .map(|s| (*s).to_owned())
-        .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic whose payload is not text".to_owned());
-    FailureDetails::new(PANIC, text)
+    FailureDetails::new(PANIC, panic_text(payload))
+}
+
+/// The text of a caught panic.
+pub fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&'static str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic whose payload is not text".to_owned())
 }
 
 /// Where history and code part.

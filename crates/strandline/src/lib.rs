@@ -1,1 +1,89 @@
+//! Durable functions: orchestrators that survive crashes, activities they call, one process or many.
+//!
+//! An *activity* does work: anything at all, at least once. An *orchestrator* decides what is done in
+//! which order. It is an ordinary async function whose every step is recorded; after a crash it is
+//! run again over the record and goes on where it was.
+//!
+//! ```
+//! use strandline::prelude::*;
+//!
+//! /// Says hello to one city.
+//! #[activity]
+//! async fn greet(city: String) -> Result<String> {
+//!     Ok(format!("Hello {city}!"))
+//! }
+//!
+//! #[orchestrator]
+//! async fn hello_cities(ctx: OrchestrationContext, cities: Vec<String>) -> Result<Vec<String>> {
+//!     try_join_all(cities.into_iter().map(|city| ctx.call(greet, city))).await
+//! }
+//! ```
+//!
+//! Reading order: [`OrchestrationContext`] (what orchestrators can do), [`Task`], [`Callable`] (what
+//! can be said about a call), [`Error`], [`RetryPolicy`], [`ActivityContext`], [`Registry`].
+//!
+//! # Payloads
+//!
+//! Inputs, outputs and events are JSON. `()` and `None` are written as `null`; a payload that is
+//! absent, as other languages leave it, reads as `null`.
+//!
+//! # Panics
+//!
+//! A panic in an activity or an orchestrator is caught and fails it with the error type `panic`. This
+//! needs `panic = "unwind"`, which is the default.
 
+#![deny(missing_docs)]
+
+mod activity;
+mod context;
+mod durations;
+mod error;
+mod handle;
+mod json;
+pub mod prelude;
+mod quiet;
+mod register;
+mod registry;
+mod retry;
+mod runner;
+mod task;
+mod type_name;
+mod worker;
+
+pub use activity::{ActivityContext, ActivityRequest, FromActivity, Need, State};
+pub use context::{ContinueAsNew, OrchestrationContext, Parent};
+pub use durations::{days, hours, millis, minutes, secs};
+pub use error::{Context, Error, Result, TaskCanceledError, TimeoutError};
+pub use handle::{Activity, AnActivity, AnOrchestration, Call, Callable, Event, Kind, Named, Orchestration};
+pub use register::{ActivityFn, OrchestratorFn, Outcome, Register, activity_fn, orchestrator_fn};
+pub use registry::Registry;
+pub use retry::{RetryContext, RetryPolicy};
+pub use task::{Task, Timeout};
+pub use worker::RustWorker;
+
+/// Waits for the first of several tasks; the history decides which it is. Of several that were done
+/// before, the one written first wins.
+///
+/// ```
+/// # use strandline::prelude::*;
+/// # const APPROVED: Event<bool> = Event::named("Approved");
+/// # async fn f(ctx: OrchestrationContext) -> Result<()> {
+/// select! {
+///     granted = ctx.wait_for(APPROVED) => ensure!(granted?, "rejected"),
+///     _ = ctx.timer(hours(72)) => bail!("nobody answered"),
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// Futures that are not tasks must be fused and pinned, as in the `futures` crate.
+pub use futures::select_biased as select;
+
+/// Random number generators: what [`OrchestrationContext::rng`] returns, and its traits.
+pub use rand_chacha;
+/// Any JSON value: `Activity<Json, Json>` leaves the types of an activity open.
+pub use serde_json::Value as Json;
+pub use strandline_macros::{activity, orchestrator};
+/// The words of histories and failures.
+pub use strandline_model::{ExecutionId, FailureDetails, InstanceId, RuntimeStatus, Timestamp};
+/// GUIDs.
+pub use uuid::Uuid;

@@ -1,0 +1,15 @@
+//! Everything a file with durable functions needs: `use strandline::prelude::*;`.
+
+pub use std::time::Duration;
+
+pub use futures::future::{join_all, try_join_all};
+pub use futures::{join, try_join};
+pub use serde::{Deserialize, Serialize};
+pub use strandline_model::Timestamp;
+
+pub use crate::durations::{days, hours, millis, minutes, secs};
+pub use crate::{
+    Activity, ActivityContext, Callable, Context, ContinueAsNew, Error, Event, Json, Named, Orchestration,
+    OrchestrationContext, Registry, Result, RetryPolicy, State, Task, TimeoutError, activity, activity_fn,
+    bail, ensure, orchestrator, orchestrator_fn, select,
+};

@@ -1,0 +1,146 @@
+//! Runs turns, and keeps suspended orchestrators between them.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use strandline_engine::worker::{Turn, TurnOutcome, TurnRunner};
+use strandline_model::{Action, ActionKind, Completion, ExecutionId, FailureDetails, InstanceId};
+use strandline_replay::{ContextHandle, Ending, Execution, Identity, Orchestrator};
+
+use crate::context::OrchestrationContext;
+use crate::quiet::Quiet;
+use crate::worker::{Program, not_found};
+
+/// The turns of one engine thread.
+pub(crate) struct Runner {
+    program: Arc<Program>,
+    held: HashMap<InstanceId, Held>,
+    /// From the least to the most recently used.
+    by_use: BTreeMap<u64, InstanceId>,
+    uses: u64,
+    bytes: usize,
+}
+
+struct Held {
+    execution_id: ExecutionId,
+    execution: Execution,
+    used: u64,
+    weight: usize,
+    /// The engine was told that it is here and may leave the past out of the next turn.
+    promised: Cell<bool>,
+}
+
+impl Runner {
+    pub(crate) fn new(program: Arc<Program>) -> Self {
+        Self { program, held: HashMap::new(), by_use: BTreeMap::new(), uses: 0, bytes: 0 }
+    }
+
+    fn take(&mut self, instance: &InstanceId) -> Option<Held> {
+        let held = self.held.remove(instance)?;
+        self.by_use.remove(&held.used);
+        self.bytes -= held.weight;
+        Some(held)
+    }
+
+    fn keep(&mut self, instance: InstanceId, execution_id: ExecutionId, execution: Execution) {
+        self.uses += 1;
+        let weight = execution.weight();
+        self.bytes += weight;
+        self.by_use.insert(self.uses, instance.clone());
+        let held = Held { execution_id, execution, used: self.uses, weight, promised: Cell::new(false) };
+        self.held.insert(instance, held);
+        self.evict();
+    }
+
+    /// Makes room; what was promised stays.
+    fn evict(&mut self) {
+        let settings = self.program.settings;
+        let excess = |runner: &Self| {
+            runner.held.len() > settings.cached_entries_max || runner.bytes > settings.cached_bytes_max
+        };
+        let mut after = 0;
+        while excess(self) {
+            let next = self.by_use.range(after..).next();
+            let Some((used, instance)) = next.map(|(used, instance)| (*used, instance.clone())) else {
+                return;
+            };
+            after = used + 1;
+            if self.held.get(&instance).is_some_and(|held| !held.promised.get()) {
+                self.take(&instance);
+            }
+        }
+    }
+
+    /// The execution as it was after the turn's past.
+    fn restore(&mut self, turn: &Turn) -> Result<Execution, FailureDetails> {
+        let held = self.take(&turn.instance);
+        let Some(past) = &turn.past else {
+            return match held {
+                Some(held) if held.execution_id == turn.execution && held.execution.seen() == turn.seen => {
+                    Ok(held.execution)
+                }
+                _ => {
+                    let text = "a turn came without its past, but its execution is not held";
+                    Err(FailureDetails::new("EngineError", text))
+                }
+            };
+        };
+        drop(held);
+        let orchestrators = &self.program.functions.orchestrators;
+        let Some(code) = orchestrators.find(&turn.name, turn.version.as_deref()).cloned() else {
+            let version = turn.version.as_deref();
+            return Err(not_found("OrchestratorTaskNotFound", "orchestrator", &turn.name, version));
+        };
+        let orchestrator: Orchestrator = Box::new(move |handle: ContextHandle, input| {
+            let ctx = OrchestrationContext::new(handle.clone());
+            Box::pin(Quiet::new(handle, async move {
+                match code(ctx, input).await {
+                    Ok(output) => Ending::Completed(output),
+                    Err(error) => error.into_ending(),
+                }
+            }))
+        });
+        let identity = Identity {
+            instance: turn.instance.clone(),
+            execution: turn.execution,
+            actions_max: self.program.settings.actions_max,
+        };
+        let mut execution = Execution::new(identity, orchestrator);
+        execution.replay(past);
+        Ok(execution)
+    }
+}
+
+impl TurnRunner for Runner {
+    fn holds(&self, instance: &InstanceId, execution: ExecutionId, seen: usize) -> bool {
+        let Some(held) = self.held.get(instance) else { return false };
+        let holds = held.execution_id == execution && held.execution.seen() == seen;
+        held.promised.set(holds);
+        holds
+    }
+
+    fn run(&mut self, turn: Turn) -> TurnOutcome {
+        let mut execution = match self.restore(&turn) {
+            Ok(execution) => execution,
+            Err(failure) => return failed(&turn, failure),
+        };
+        let outcome = execution.turn(&turn.new);
+        if !execution.is_over() {
+            self.keep(turn.instance, turn.execution, execution);
+        }
+        TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status }
+    }
+
+    fn forget(&mut self, instance: &InstanceId) {
+        self.take(instance);
+    }
+}
+
+/// The end of an execution whose code never ran.
+fn failed(turn: &Turn, failure: FailureDetails) -> TurnOutcome {
+    let past = turn.past.iter().flatten();
+    let id = past.map(|event| event.id).max().unwrap_or(-1) + 1;
+    let kind = ActionKind::Complete(Completion::Failed { failure, origin: None });
+    TurnOutcome { actions: vec![Action { id, kind }], custom_status: None }
+}

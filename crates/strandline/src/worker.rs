@@ -1,0 +1,99 @@
+//! The worker of a program: its functions behind the engine's interface.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use strandline_engine::worker::{ActivityResult, ActivityWork, TurnRunner, Worker};
+use strandline_model::FailureDetails;
+use strandline_replay::PANIC;
+
+use crate::activity::{ActivityRequest, States};
+use crate::registry::{Functions, Settings};
+use crate::runner::Runner;
+
+/// Runs the activities and orchestrators of a [`Registry`](crate::Registry) inside this process.
+#[derive(Clone)]
+pub struct RustWorker {
+    program: Arc<Program>,
+}
+
+pub(crate) struct Program {
+    pub(crate) functions: Functions,
+    pub(crate) states: Arc<States>,
+    pub(crate) settings: Settings,
+}
+
+impl RustWorker {
+    pub(crate) fn new(functions: Functions, states: States, settings: Settings) -> Self {
+        Self { program: Arc::new(Program { functions, states: Arc::new(states), settings }) }
+    }
+
+    /// Whether a start of this orchestrator can be served.
+    pub fn serves_orchestrator(&self, name: &str, version: Option<&str>) -> bool {
+        self.program.functions.orchestrators.find(name, version).is_some()
+    }
+
+    /// Whether a call of this activity can be served.
+    pub fn serves_activity(&self, name: &str, version: Option<&str>) -> bool {
+        self.program.functions.activities.find(name, version).is_some()
+    }
+}
+
+impl Worker for RustWorker {
+    fn orchestrators(&self) -> Vec<String> {
+        self.program.functions.orchestrators.names()
+    }
+
+    fn activities(&self) -> Vec<String> {
+        self.program.functions.activities.names()
+    }
+
+    fn turn_runner(&self) -> Box<dyn TurnRunner> {
+        Box::new(Runner::new(self.program.clone()))
+    }
+
+    fn run_activity(&self, work: ActivityWork) -> Pin<Box<dyn Future<Output = ActivityResult> + Send>> {
+        let program = self.program.clone();
+        Box::pin(async move {
+            let Some(code) = program.functions.activities.find(&work.name, work.version.as_deref()) else {
+                return Err(not_found(
+                    "ActivityTaskNotFound",
+                    "activity",
+                    &work.name,
+                    work.version.as_deref(),
+                ));
+            };
+            let request = ActivityRequest::new(work, program.states.clone());
+            let run = async { code(request).await };
+            match AssertUnwindSafe(run).catch_unwind().await {
+                Ok(result) => result.map_err(crate::Error::into_failure),
+                Err(payload) => Err(panicked(&*payload)),
+            }
+        })
+    }
+}
+
+/// No retry helps: the engine hands out only what a worker announced.
+pub(crate) fn not_found(error_type: &str, kind: &str, name: &str, version: Option<&str>) -> FailureDetails {
+    let version = version.map(|v| format!(" (version '{v}')")).unwrap_or_default();
+    let text = format!("this worker has no {kind} named '{name}'{version}");
+    FailureDetails::new(error_type, text).non_retriable()
+}
+
+fn panicked(payload: &(dyn Any + Send)) -> FailureDetails {
+    FailureDetails::new(PANIC, strandline_replay::panic_text(payload))
+}
+
+impl fmt::Debug for RustWorker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RustWorker")
+            .field("orchestrators", &self.orchestrators())
+            .field("activities", &self.activities())
+            .finish()
+    }
+}
