@@ -35,10 +35,13 @@
 #![deny(missing_docs)]
 
 mod activity;
+mod client;
 mod context;
 mod durations;
 mod error;
 mod handle;
+mod hub;
+mod instance;
 mod json;
 pub mod prelude;
 mod quiet;
@@ -51,10 +54,16 @@ mod type_name;
 mod worker;
 
 pub use activity::{ActivityContext, ActivityRequest, FromActivity, Need, State};
+pub use client::{
+    Client, HubOverloaded, InstanceExists, InstanceNotFound, InstanceOver, InvalidRequest, OutcomeUnknown,
+    StartInstance,
+};
 pub use context::{ContinueAsNew, OrchestrationContext, Parent};
 pub use durations::{days, hours, millis, minutes, secs};
 pub use error::{Context, Error, Result, TaskCanceledError, TimeoutError};
 pub use handle::{Activity, AnActivity, AnOrchestration, Call, Callable, Event, Kind, Named, Orchestration};
+pub use hub::{DataDirectory, DataDirectoryBuilder, TaskHub, WorkerBuilder};
+pub use instance::{Instance, Terminate};
 pub use register::{ActivityFn, OrchestratorFn, Outcome, Register, activity_fn, orchestrator_fn};
 pub use registry::Registry;
 pub use retry::{RetryContext, RetryPolicy};
@@ -82,8 +91,12 @@ pub use futures::select_biased as select;
 pub use rand_chacha;
 /// Any JSON value: `Activity<Json, Json>` leaves the types of an activity open.
 pub use serde_json::Value as Json;
+/// What a client learns of an instance, and what it may replace.
+pub use strandline_hub::{InstanceStatus, ReusePolicy};
 pub use strandline_macros::{activity, orchestrator};
 /// The words of histories and failures.
-pub use strandline_model::{ExecutionId, FailureDetails, InstanceId, RuntimeStatus, Timestamp};
+pub use strandline_model::{
+    EventKind, ExecutionId, FailureDetails, HistoryEvent, InstanceId, RuntimeStatus, Timestamp,
+};
 /// GUIDs.
 pub use uuid::Uuid;

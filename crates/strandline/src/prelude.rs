@@ -9,7 +9,7 @@ pub use strandline_model::Timestamp;
 
 pub use crate::durations::{days, hours, millis, minutes, secs};
 pub use crate::{
-    Activity, ActivityContext, Callable, Context, ContinueAsNew, Error, Event, Json, Named, Orchestration,
-    OrchestrationContext, Registry, Result, RetryPolicy, State, Task, TimeoutError, activity, activity_fn,
-    bail, ensure, orchestrator, orchestrator_fn, select,
+    Activity, ActivityContext, Callable, Client, Context, ContinueAsNew, Error, Event, Instance, Json, Named,
+    Orchestration, OrchestrationContext, Registry, Result, RetryPolicy, State, Task, TaskHub, TimeoutError,
+    activity, activity_fn, bail, ensure, orchestrator, orchestrator_fn, select,
 };

@@ -143,7 +143,8 @@ impl<T: Ticket> Pipeline<T> {
     }
 
     fn serves(&self, instance: &Instance) -> bool {
-        self.served.as_ref().is_some_and(|names| names.contains(&instance.start().name))
+        let name = &instance.start().name;
+        self.served.as_ref().is_some_and(|names| names.iter().any(|n| n.eq_ignore_ascii_case(name)))
     }
 
     fn park(&mut self, id: InstanceId) {

@@ -101,7 +101,9 @@ impl Activities {
 
     fn place(&self, state: &mut State, dispatch: ActivityDispatch) {
         let Some(task) = scheduled(&dispatch) else { return };
-        if state.served.contains(&task.name) {
+        if state.served.contains(&task.name)
+            || state.served.iter().any(|n| n.eq_ignore_ascii_case(&task.name))
+        {
             state.waiting.push_back(dispatch);
             return;
         }

@@ -9,7 +9,7 @@ use crate::worker::Clock;
 
 /// Never jumps and never goes back: it follows the wall clock by at most 1 % of the time passed.
 #[derive(Debug)]
-pub struct EngineClock {
+pub(crate) struct EngineClock {
     state: Mutex<State>,
 }
 
@@ -24,7 +24,7 @@ const WARN_ABOVE: Duration = Duration::from_secs(1);
 
 impl EngineClock {
     /// Begins at the wall clock, or at `last` (the last time recorded) if that is later.
-    pub fn starting_at(last: Timestamp) -> Self {
+    pub(crate) fn starting_at(last: Timestamp) -> Self {
         let wall = wall_nanos();
         let ahead = last.as_nanos() - wall;
         if ahead > WARN_ABOVE.as_nanos() as i128 {

@@ -22,7 +22,7 @@ use super::running::Running;
 use crate::pipeline::{Input, Intake, PendingFlush, Pipeline, Ticket};
 use crate::worker::TurnRunner;
 
-type Input_ = Input<Reply>;
+type PartitionInput = Input<Reply>;
 
 /// How long a driver runs turns before it closes batches and looks at its mailbox again.
 const TURN_SLICE: Duration = Duration::from_millis(1);
@@ -41,7 +41,7 @@ pub(crate) struct Driver {
 
 #[derive(Default)]
 struct Mailbox {
-    inputs: Vec<(u16, Input_)>,
+    inputs: Vec<(u16, PartitionInput)>,
     durable: Vec<(u16, u64)>,
     /// Look again though nothing is here.
     poked: bool,
@@ -62,6 +62,9 @@ impl std::fmt::Debug for Driver {
         f.debug_struct("Driver").finish_non_exhaustive()
     }
 }
+
+/// What a driver finds in its mailbox: input, and durable positions, by partition.
+type Taken = (Vec<(u16, PartitionInput)>, Vec<(u16, u64)>);
 
 /// Why a driver's thread ends.
 enum Exit {
@@ -98,7 +101,7 @@ impl Driver {
     }
 
     /// Queues input for a partition of this driver.
-    pub(crate) fn submit(&self, partition: u16, input: Input_) {
+    pub(crate) fn submit(&self, partition: u16, input: PartitionInput) {
         self.put(|mailbox| mailbox.inputs.push((partition, input)));
     }
 
@@ -226,12 +229,7 @@ impl Driver {
     }
 
     /// Waits for input, a due timer, or until poked.
-    fn wait(
-        &self,
-        running: &Running,
-        generation: u64,
-        more: bool,
-    ) -> Result<(Vec<(u16, Input_)>, Vec<(u16, u64)>), Exit> {
+    fn wait(&self, running: &Running, generation: u64, more: bool) -> Result<Taken, Exit> {
         let mut mailbox = self.mailbox.lock();
         let mut looked = more;
         loop {

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use strandline_store::{Batch, Store};
 
 use super::driver::Driver;
@@ -27,13 +28,23 @@ struct Queue {
     /// Batches ever queued, and of these how many are durable.
     queued: u64,
     durable: u64,
-    failed: Option<String>,
+    failed: bool,
     closed: bool,
 }
 
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Queue").field("queued", &self.queued).field("durable", &self.durable).finish()
+    }
+}
+
+/// After so long without work the newest batches are marked as durable in the log itself.
+const IDLE_AFTER: Duration = Duration::from_millis(250);
+
+/// Should this fail, the next append will say so.
+fn mark_end(store: &dyn Store) {
+    if let Err(error) = store.idle() {
+        tracing::warn!(%error, "the end of the log could not be marked");
     }
 }
 
@@ -74,15 +85,10 @@ impl LogWriter {
     pub(crate) fn wait_durable(&self) -> bool {
         let mut queue = self.queue.lock();
         let target = queue.queued;
-        while queue.durable < target && queue.failed.is_none() && !queue.closed {
+        while queue.durable < target && !queue.failed && !queue.closed {
             self.progress.wait(&mut queue);
         }
         queue.durable >= target
-    }
-
-    /// The reason the log failed.
-    pub(crate) fn failure(&self) -> Option<String> {
-        self.queue.lock().failed.clone()
     }
 
     pub(crate) fn close(&self) {
@@ -121,8 +127,14 @@ impl LogWriter {
         loop {
             {
                 let mut queue = self.queue.lock();
+                let mut busy = true;
                 while queue.batches.is_empty() && !queue.closed {
-                    self.work.wait(&mut queue);
+                    if !busy {
+                        self.work.wait(&mut queue);
+                    } else if self.work.wait_for(&mut queue, IDLE_AFTER).timed_out() {
+                        busy = false;
+                        MutexGuard::unlocked(&mut queue, || mark_end(store));
+                    }
                 }
                 if queue.batches.is_empty() {
                     return;
@@ -134,7 +146,7 @@ impl LogWriter {
             }
             if let Err(error) = store.append(&group) {
                 let reason = error.to_string();
-                self.queue.lock().failed = Some(reason.clone());
+                self.queue.lock().failed = true;
                 self.progress.notify_all();
                 on_failure(reason);
                 return;

@@ -190,9 +190,8 @@ impl Inner {
     fn close(&self, grace: Duration) -> Result<(), StoreError> {
         let hubs = self.running();
         let end = std::time::Instant::now() + grace;
-        while !hubs.iter().fold(true, |quiet, hub| hub.activities.drain() && quiet)
-            && std::time::Instant::now() < end
-        {
+        let busy = || hubs.iter().filter(|hub| !hub.activities.drain()).count() > 0;
+        while busy() && std::time::Instant::now() < end {
             std::thread::sleep(Duration::from_millis(2));
         }
         for hub in &hubs {

@@ -1,0 +1,238 @@
+//! Starting instances and finding those that were started.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use serde::Serialize;
+use strandline_engine::runtime::{CallError, Hub};
+use strandline_hub::{Refusal, Reply, ReusePolicy, Start};
+use strandline_model::{ExecutionId, InstanceId, Timestamp};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::handle::{AnOrchestration, Callable, Named};
+use crate::hub::DataDirectory;
+use crate::instance::Instance;
+use crate::json;
+
+/// Starts instances of a hub and finds them. Cheap to clone. Answers are linearizable: what one call
+/// was told, every later call sees, also after a crash.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) hub: Hub,
+    /// Keeps the hub running.
+    _directory: DataDirectory,
+}
+
+impl Client {
+    pub(crate) fn new(hub: Hub, directory: DataDirectory) -> Self {
+        Self { hub, _directory: directory }
+    }
+
+    /// Starts an instance. Say more with the methods of [`StartInstance`], then await it.
+    ///
+    /// ```
+    /// # use strandline::prelude::*;
+    /// # const ORDER: Orchestration<u32, String> = Orchestration::named("Order");
+    /// # async fn f(client: Client) -> Result<()> {
+    /// let run = client.start(ORDER, 17).instance_id("order-17").tag("tenant", "acme").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn start<C>(&self, orchestrator: C, input: C::Input) -> StartInstance<C::Output>
+    where
+        C: Callable<Kind = AnOrchestration>,
+        C::Input: Serialize,
+    {
+        let call = orchestrator.into_call();
+        let name = call.name().to_owned();
+        StartInstance {
+            client: self.clone(),
+            input: json::encode(&input, || format!("the input of orchestrator '{name}'")),
+            instance_id: call.requested_instance_id().map(str::to_owned),
+            version: call.requested_version().map(str::to_owned),
+            tags: call.requested_tags().clone(),
+            name,
+            scheduled_start: None,
+            reuse: ReusePolicy::refuse(),
+            output: PhantomData,
+        }
+    }
+
+    /// The instance with this id, whether it exists or not. `O` is the type of its output; leave it
+    /// open with [`Json`](crate::Json).
+    ///
+    /// # Errors
+    /// When the text can't be an instance id.
+    pub fn instance<O>(&self, id: &str) -> Result<Instance<O>> {
+        let id = InstanceId::new(id).map_err(|e| Error::new("InvalidInstanceId", e))?;
+        Ok(Instance::new(self.clone(), id))
+    }
+
+    /// Engine time: timers fire and starts are scheduled by it.
+    pub async fn now(&self) -> Result<Timestamp> {
+        self.hub.now().await.map_err(call_error)
+    }
+
+    /// Activities of this process that run now, with the progress they reported last.
+    pub fn running_activities(&self) -> Vec<strandline_engine::runtime::RunningActivity> {
+        self.hub.running_activities()
+    }
+
+    /// Orchestrators nobody serves would wait for ever unseen: typed handles are checked.
+    fn check_served(&self, name: &str) -> Result<()> {
+        let Some((orchestrators, _)) = self.hub.served() else { return Ok(()) };
+        if orchestrators.iter().any(|o| o.eq_ignore_ascii_case(name)) {
+            return Ok(());
+        }
+        let nearest = strandline_engine::nearest(name, orchestrators.iter().map(String::as_str));
+        let hint = nearest.map(|n| format!(" (did you mean '{n}'?)")).unwrap_or_default();
+        let text = format!(
+            "the hub's worker serves no orchestrator '{name}'{hint}: add it with `hub.worker().register(..)`"
+        );
+        Err(Error::new("OrchestratorNotRegistered", text))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(&self.hub.info().name).finish()
+    }
+}
+
+/// A start before it happens; awaiting it starts the instance.
+#[must_use = "nothing starts until it is awaited"]
+pub struct StartInstance<O> {
+    client: Client,
+    name: String,
+    input: Result<Option<String>>,
+    instance_id: Option<String>,
+    version: Option<String>,
+    tags: BTreeMap<String, String>,
+    scheduled_start: Option<Timestamp>,
+    reuse: ReusePolicy,
+    output: PhantomData<fn() -> O>,
+}
+
+impl<O> StartInstance<O> {
+    /// The id of the instance: 1 to 256 bytes of UTF-8 without control characters, not starting with
+    /// `@`. By default 32 random hex digits.
+    pub fn instance_id(mut self, id: impl Into<String>) -> Self {
+        self.instance_id = Some(id.into());
+        self
+    }
+
+    /// What happens when the id is taken. By default the start is refused whatever the state.
+    pub fn reuse(mut self, policy: ReusePolicy) -> Self {
+        self.reuse = policy;
+        self
+    }
+
+    /// Stays pending until then.
+    pub fn at(mut self, time: Timestamp) -> Self {
+        self.scheduled_start = Some(time);
+        self
+    }
+
+    /// Starts this version of the orchestrator.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// Adds a tag: at most 64, keys of 128 bytes, values of 1,024.
+    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.insert(key.into(), value.into());
+        self
+    }
+
+    async fn start(self) -> Result<Instance<O>> {
+        let Self { client, name, input, instance_id, version, tags, scheduled_start, reuse, .. } = self;
+        let input = input?;
+        client.check_served(&name)?;
+        let id = instance_id.unwrap_or_else(|| Uuid::new_v4().simple().to_string());
+        let instance = client.instance(&id)?;
+        let start = Start {
+            id: instance.instance_id().clone(),
+            name,
+            version,
+            input,
+            tags,
+            scheduled_start,
+            reuse,
+            execution: ExecutionId(0),
+            seed: 0,
+            trace_parent: None,
+            trace_state: None,
+        };
+        match client.hub.start(start).await.map_err(call_error)? {
+            Reply::Refused(refusal) => Err(refused(refusal, &id)),
+            _ => Ok(instance),
+        }
+    }
+}
+
+impl<O: 'static> IntoFuture for StartInstance<O> {
+    type Output = Result<Instance<O>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.start())
+    }
+}
+
+impl<O> fmt::Debug for StartInstance<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartInstance")
+            .field("name", &self.name)
+            .field("instance_id", &self.instance_id)
+            .finish_non_exhaustive()
+    }
+}
+
+macro_rules! error_types {
+    ($($(#[$doc:meta])* $name:ident)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            pub enum $name {}
+        )*
+    };
+}
+
+error_types! {
+    /// For [`Error::is`]: the id of a start is taken.
+    InstanceExists
+    /// For [`Error::is`]: there is no instance with this id.
+    InstanceNotFound
+    /// For [`Error::is`]: the instance is over, so it takes no events or orders any more.
+    InstanceOver
+    /// For [`Error::is`]: the hub has too much unfinished work, or no space; try again later.
+    HubOverloaded
+    /// For [`Error::is`]: the hub failed before it could answer, so the call was carried out or not.
+    OutcomeUnknown
+    /// For [`Error::is`]: something given is too large or not allowed; the text names it and the limit.
+    InvalidRequest
+}
+
+pub(crate) fn call_error(error: CallError) -> Error {
+    match error {
+        CallError::OutcomeUnknown => Error::new("OutcomeUnknown", error),
+        CallError::Closed => Error::new("HubClosed", error),
+    }
+}
+
+pub(crate) fn refused(refusal: Refusal, id: &str) -> Error {
+    let error_type = match &refusal {
+        Refusal::AlreadyExists { .. } => "InstanceExists",
+        Refusal::NotFound => "InstanceNotFound",
+        Refusal::Terminal { .. } => "InstanceOver",
+        Refusal::Overloaded(_) | Refusal::StorageFull(_) | Refusal::TooManyPendingEvents { .. } => {
+            "HubOverloaded"
+        }
+        Refusal::TooLarge { .. } | Refusal::Invalid { .. } | Refusal::Stale(_) => "InvalidRequest",
+    };
+    Error::new(error_type, format_args!("instance '{id}': {refusal}"))
+}

@@ -1,0 +1,202 @@
+//! One instance, as its client sees it.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use strandline_engine::pipeline::{Answer, Read};
+use strandline_hub::{Command, InstanceStatus, Reply};
+use strandline_model::{FailureDetails, HistoryEvent, InstanceId, RuntimeStatus};
+
+use crate::client::{Client, call_error, refused};
+use crate::error::{Error, Result};
+use crate::handle::Event;
+use crate::json;
+
+/// An instance by its id, with the type of its output. Cheap to clone; it may or may not exist.
+pub struct Instance<O> {
+    client: Client,
+    id: InstanceId,
+    output: PhantomData<fn() -> O>,
+}
+
+/// Events read from the hub at a time.
+const HISTORY_PAGE: usize = 10_000;
+
+impl<O> Instance<O> {
+    pub(crate) fn new(client: Client, id: InstanceId) -> Self {
+        Self { client, id, output: PhantomData }
+    }
+
+    /// The id of the instance.
+    pub fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    pub(crate) fn instance_id(&self) -> &InstanceId {
+        &self.id
+    }
+
+    /// What is known of the instance; `None` when there is none.
+    pub async fn status(&self) -> Result<Option<InstanceStatus>> {
+        self.read_status(Read::Status).await
+    }
+
+    /// Waits until the instance is no longer pending. If it does not exist yet, waits for that too.
+    pub async fn wait_started(&self) -> Result<InstanceStatus> {
+        self.read_status(Read::Started).await?.ok_or_else(|| self.not_found())
+    }
+
+    /// Waits until the instance is over, across continue-as-new. If it does not exist yet, waits for
+    /// that too. Put a deadline on it with `tokio::time::timeout`.
+    pub async fn wait(&self) -> Result<InstanceStatus> {
+        self.read_status(Read::Ended).await?.ok_or_else(|| self.not_found())
+    }
+
+    /// Waits until the instance is over and returns its output.
+    ///
+    /// # Errors
+    /// The error the orchestrator failed with; one of type `Terminated` if it was terminated.
+    pub async fn output(&self) -> Result<O>
+    where
+        O: DeserializeOwned,
+    {
+        let status = self.wait().await?;
+        if let Some(failure) = status.failure() {
+            return Err(Error::from_failure(failure.clone()));
+        }
+        if status.status != RuntimeStatus::Completed {
+            let reason = status.output().unwrap_or("no reason given");
+            let text = format!("instance '{}' is {}: {reason}", self.id, status.status);
+            return Err(Error::from_failure(FailureDetails::new(status.status.name(), text)));
+        }
+        let what = || format!("the output of instance '{}'", self.id);
+        json::decode(status.output()).map_err(|error| json::unreadable::<O>(&what(), &error))
+    }
+
+    /// Raises an external event. It is kept until the instance waits for it.
+    ///
+    /// # Errors
+    /// `InstanceNotFound`, `InstanceOver`, or `HubOverloaded` when 10,000 events wait already.
+    pub async fn raise<T: Serialize>(&self, event: Event<T>, payload: T) -> Result<()> {
+        let name = event.name();
+        let input = json::encode(&payload, || format!("the payload of event '{name}'"))?;
+        let name = name.to_owned();
+        self.order(Command::RaiseEvent { id: self.id.clone(), name, input }).await
+    }
+
+    /// Ends the instance now, whatever it does; awaiting the result does it. Running activities are
+    /// told to stop by their cancellation tokens, and their results are dropped.
+    ///
+    /// ```
+    /// # use strandline::prelude::*;
+    /// # async fn f(run: Instance<()>) -> Result<()> {
+    /// run.terminate("no longer needed").recursive().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn terminate(&self, reason: impl Into<String>) -> Terminate<'_, O> {
+        Terminate { instance: self, reason: reason.into(), recursive: false }
+    }
+
+    /// Holds the instance: what reaches it waits, activities under way finish.
+    pub async fn suspend(&self, reason: impl Into<String>) -> Result<()> {
+        self.order(Command::Suspend { id: self.id.clone(), reason: Some(reason.into()) }).await
+    }
+
+    /// Lets a suspended instance go on with what reached it, in order.
+    pub async fn resume(&self, reason: impl Into<String>) -> Result<()> {
+        self.order(Command::Resume { id: self.id.clone(), reason: Some(reason.into()) }).await
+    }
+
+    /// The whole history of the current execution; read long ones with
+    /// [`Instance::history_page`].
+    pub async fn history(&self) -> Result<Vec<Arc<HistoryEvent>>> {
+        let mut events = Vec::new();
+        loop {
+            let page = self.history_page(events.len(), HISTORY_PAGE).await?;
+            if page.is_empty() {
+                return Ok(events);
+            }
+            events.extend(page);
+        }
+    }
+
+    /// At most `max` events of the history, from the one numbered `from`, which counts from 0.
+    pub async fn history_page(&self, from: usize, max: usize) -> Result<Vec<Arc<HistoryEvent>>> {
+        match self.read(Read::History { from, max }).await? {
+            Answer::History(Some(page)) => Ok(page.events),
+            _ => Err(self.not_found()),
+        }
+    }
+
+    async fn read(&self, read: Read) -> Result<Answer> {
+        self.client.hub.read(&self.id, read).await.map_err(call_error)
+    }
+
+    async fn read_status(&self, read: Read) -> Result<Option<InstanceStatus>> {
+        match self.read(read).await? {
+            Answer::Status(status) => Ok(status.map(|s| *s)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn order(&self, command: Command) -> Result<()> {
+        match self.client.hub.command(&self.id, command).await.map_err(call_error)? {
+            Reply::Refused(refusal) => Err(refused(refusal, self.id.as_str())),
+            _ => Ok(()),
+        }
+    }
+
+    fn not_found(&self) -> Error {
+        refused(strandline_hub::Refusal::NotFound, self.id.as_str())
+    }
+}
+
+impl<O> Clone for Instance<O> {
+    fn clone(&self) -> Self {
+        Self::new(self.client.clone(), self.id.clone())
+    }
+}
+
+impl<O> fmt::Debug for Instance<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Instance").field(&self.id).finish()
+    }
+}
+
+/// A termination before it happens; awaiting it terminates the instance.
+#[must_use = "nothing is terminated until it is awaited"]
+pub struct Terminate<'a, O> {
+    instance: &'a Instance<O>,
+    reason: String,
+    recursive: bool,
+}
+
+impl<O> Terminate<'_, O> {
+    /// Also terminates its running sub-orchestrations, and theirs.
+    pub fn recursive(mut self) -> Self {
+        self.recursive = true;
+        self
+    }
+}
+
+impl<'a, O: 'a> IntoFuture for Terminate<'a, O> {
+    type Output = Result<()>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { instance, reason, recursive } = self;
+        let command = Command::Terminate { id: instance.id.clone(), reason: Some(reason), recursive };
+        Box::pin(instance.order(command))
+    }
+}
+
+impl<O> fmt::Debug for Terminate<'_, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terminate").field("instance", &self.instance.id).finish_non_exhaustive()
+    }
+}
