@@ -64,6 +64,7 @@ pub use error::{Context, Error, Result, TaskCanceledError, TimeoutError};
 pub use handle::{Activity, AnActivity, AnOrchestration, Call, Callable, Event, Kind, Named, Orchestration};
 pub use hub::{DataDirectory, DataDirectoryBuilder, TaskHub, WorkerBuilder};
 pub use instance::{Instance, Terminate};
+pub use join::{TryJoinAll, try_join_all};
 pub use register::{ActivityFn, OrchestratorFn, Outcome, Register, activity_fn, orchestrator_fn};
 pub use registry::Registry;
 pub use retry::{RetryContext, RetryPolicy};

@@ -2,7 +2,7 @@
 
 pub use std::time::Duration;
 
-pub use futures::future::{join_all, try_join_all};
+pub use futures::future::join_all;
 pub use futures::{join, try_join};
 pub use serde::{Deserialize, Serialize};
 pub use strandline_model::Timestamp;
@@ -11,5 +11,5 @@ pub use crate::durations::{days, hours, millis, minutes, secs};
 pub use crate::{
     Activity, ActivityContext, Callable, Client, Context, ContinueAsNew, Error, Event, Instance, Json, Named,
     Orchestration, OrchestrationContext, Registry, Result, RetryPolicy, State, Task, TaskHub, TimeoutError,
-    activity, activity_fn, bail, ensure, orchestrator, orchestrator_fn, select,
+    activity, activity_fn, bail, ensure, orchestrator, orchestrator_fn, select, try_join_all,
 };

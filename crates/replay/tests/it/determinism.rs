@@ -1,0 +1,247 @@
+//! Code that changed under a running instance.
+
+use std::sync::Arc;
+
+use strandline_model::*;
+use strandline_replay::*;
+
+use crate::driver::*;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    Activity(&'static str),
+    Timer,
+    Child(&'static str),
+    Send(&'static str),
+}
+
+use Step::{Activity, Child, Send, Timer};
+
+/// Does the steps without waiting, then waits for the event `go`, then calls `last`.
+fn steps(steps: &'static [Step]) -> Program {
+    program(move |ctx: ContextHandle| async move {
+        let mut kept = Vec::new();
+        for step in steps {
+            match step {
+                Activity(name) => kept.push(activity(&ctx, name)),
+                Timer => kept.push(ctx.timer(ctx.now())),
+                Child(name) => {
+                    let call = SubOrchestrationCall { name: (*name).into(), ..Default::default() };
+                    kept.push(ctx.call_sub_orchestration(call, None));
+                }
+                Send(name) => ctx.send_event("other".into(), (*name).into(), None),
+            }
+        }
+        ctx.wait_for("go").await?;
+        activity(&ctx, "last").await.map(|v| v.unwrap_or_default())
+    })
+}
+
+/// Runs the old code for a turn, deploys the new code and runs the next turn.
+fn deploy(old: &'static [Step], new: &'static [Step]) -> Hub {
+    let mut hub = Hub::started(steps(old));
+    hub.deploy(steps(new));
+    hub.raise("go", "");
+    hub
+}
+
+fn report(old: &'static [Step], new: &'static [Step]) -> FailureDetails {
+    let hub = deploy(old, new);
+    let failure = hub.failure().clone();
+    assert_eq!(failure.error_type, NON_DETERMINISM, "{old:?} -> {new:?}");
+    assert!(failure.is_non_retriable);
+    assert!(failure.message.contains(".version()"), "has a hint: {}", failure.message);
+    failure
+}
+
+#[track_caller]
+fn mentions(failure: &FailureDetails, parts: &[&str]) {
+    for part in parts {
+        assert!(failure.message.contains(part), "'{part}' not in: {}", failure.message);
+    }
+}
+
+const ALL: [Step; 4] = [Activity("a"), Timer, Child("c"), Send("s")];
+
+#[test]
+fn the_same_code_passes_and_names_ignore_ascii_case() {
+    const OLD: &[Step] = &[Activity("Pay"), Timer, Child("Kid"), Send("Hi")];
+    const NEW: &[Step] = &[Activity("pAY"), Timer, Child("KID"), Send("hi")];
+    assert!(deploy(OLD, OLD).ended.is_none());
+    assert!(deploy(OLD, NEW).ended.is_none());
+}
+
+#[test]
+fn renamed() {
+    const CASES: [(&[Step], &[Step], &str); 3] = [
+        (&[Timer, Activity("a")], &[Timer, Activity("b")], "activity 'a'"),
+        (&[Timer, Child("a")], &[Timer, Child("b")], "sub-orchestration 'a'"),
+        (&[Timer, Send("a")], &[Timer, Send("b")], "send of event 'a'"),
+    ];
+    for (old, new, expected) in CASES {
+        let failure = report(old, new);
+        // OrchestratorStarted, ExecutionStarted, TimerCreated, then the one that differs.
+        mentions(&failure, &["different", expected, "'b'", "sequence id 1", "history index 3"]);
+        assert_eq!(failure.properties["sequenceId"], "1");
+        assert_eq!(failure.properties["historyIndex"], "3");
+        assert_eq!(failure.properties["expected"], format!("\"{expected}\""));
+    }
+}
+
+#[test]
+fn another_kind() {
+    for old in ALL {
+        for new in ALL {
+            if old == new {
+                continue;
+            }
+            let (old, new) = (Box::leak(Box::new([old])), Box::leak(Box::new([new])));
+            mentions(&report(old, new), &["different", "sequence id 0", "history index 2"]);
+        }
+    }
+}
+
+#[test]
+fn reordered() {
+    mentions(
+        &report(&[Activity("a"), Activity("b")], &[Activity("b"), Activity("a")]),
+        &["different", "expected (recorded): activity 'a'; actual: activity 'b'"],
+    );
+}
+
+#[test]
+fn missing() {
+    for old in ALL {
+        let old: &'static [Step] = Box::leak(Box::new([Activity("a"), old]));
+        mentions(&report(old, &[Activity("a")]), &["missing", "actual: nothing", "sequence id 1"]);
+    }
+}
+
+#[test]
+fn surplus() {
+    for new in ALL {
+        let new: &'static [Step] = Box::leak(Box::new([Activity("a"), new]));
+        let failure = report(&[Activity("a")], new);
+        mentions(&failure, &["surplus", "expected (recorded): nothing", "sequence id 1"]);
+    }
+}
+
+#[test]
+fn inserted_in_front() {
+    mentions(&report(&[Activity("a")], &[Timer, Activity("a")]), &["different", "actual: timer"]);
+}
+
+#[test]
+fn an_end_that_comes_too_early_or_not_at_all() {
+    let short = program(|_| async { Ok("done".to_owned()) });
+    let long = program(|ctx: ContextHandle| async move {
+        ctx.wait_for("go").await?;
+        Ok(text(ctx.wait_for("more").await))
+    });
+    let mut hub = Hub::started(long.clone());
+    hub.deploy(short.clone());
+    hub.raise("go", "");
+    mentions(hub.failure(), &["surplus end", "the end of the orchestration"]);
+
+    // A finished history checked against new code, as a test of compatibility does.
+    let hub = Hub::started(short);
+    let mut checked = Hub::new(long).build();
+    checked.replay(&hub.history);
+    mentions(checked.violation().expect("a mismatch"), &["the end is missing"]);
+    let mut checked = hub.build();
+    checked.replay(&hub.history);
+    assert_eq!(checked.violation(), None);
+    assert!(checked.is_over());
+}
+
+#[test]
+fn the_end_takes_the_id_after_those_recorded() {
+    let mut hub = Hub::started(steps(&[Activity("a"), Activity("b")]));
+    hub.deploy(steps(&[Timer, Timer, Timer, Timer]));
+    let outcome = hub.raise("go", "");
+    assert_eq!(outcome.actions.len(), 1, "nothing else is done: {outcome:?}");
+    assert_eq!(outcome.actions[0].id, 2);
+}
+
+#[test]
+fn due_times_and_inputs_are_not_compared() {
+    let at = |seconds: i64, input: &'static str| {
+        program(move |ctx: ContextHandle| async move {
+            let timer = ctx.timer(Timestamp { seconds, nanos: 0 });
+            let call = ActivityCall { name: "a".into(), input: Some(input.into()), ..Default::default() };
+            let task = ctx.call_activity(call, None);
+            timer.await?;
+            Ok(text(task.await))
+        })
+    };
+    let mut hub = Hub::started(at(1, "x"));
+    hub.deploy(at(2, "y"));
+    hub.complete(0, "");
+    hub.complete(1, "ok");
+    assert_eq!(hub.result(), "ok");
+}
+
+#[test]
+fn late_and_repeated_completions_are_ignored() {
+    let mut hub = Hub::started(program(|ctx: ContextHandle| async move {
+        let a = text(activity(&ctx, "a").await);
+        let b = text(activity(&ctx, "b").await);
+        Ok(a + &b)
+    }));
+    let again = |task_id, result: &str| {
+        EventKind::TaskCompleted(TaskCompleted { task_id, result: Some(result.into()) })
+    };
+    hub.complete(0, "1");
+    hub.turn(vec![again(0, "x"), again(7, "x"), again(-1, "x")]);
+    // An event of another kind does not complete it either.
+    hub.turn(vec![EventKind::TimerFired(TimerFired { timer_id: 1, fire_at: Timestamp::EPOCH })]);
+    hub.turn(vec![again(1, "2"), again(1, "3")]);
+    assert_eq!(hub.result(), "12");
+}
+
+/// What a rewind does to a history: a place-holder for each record it takes out.
+fn rewind(hub: &mut Hub, dropped: &[i32]) {
+    for event in &mut hub.history {
+        let takes = match event.kind() {
+            EventKind::TaskScheduled(_) => dropped.contains(&event.id),
+            EventKind::TaskFailed(failed) => dropped.contains(&failed.task_id),
+            EventKind::ExecutionCompleted(_) => true,
+            _ => false,
+        };
+        if takes {
+            let kind = EventKind::Generic(Generic { data: None });
+            *event = Arc::new(HistoryEvent::of_action(event.id, event.timestamp, kind));
+        }
+    }
+    for id in dropped {
+        hub.open.remove(id);
+    }
+    hub.ended = None;
+    hub.evict();
+}
+
+#[test]
+fn what_a_rewind_took_out_is_done_again() {
+    let code = program(|ctx: ContextHandle| async move {
+        let tasks: Vec<_> = ["a", "b", "c"].map(|name| activity(&ctx, name)).into();
+        let results = futures::future::try_join_all(tasks).await?;
+        let joined: String = results.into_iter().flatten().collect();
+        Ok(joined + &text(activity(&ctx, "d").await))
+    });
+    for broken in [0, 1, 2] {
+        let mut hub = Hub::started(code.clone());
+        for id in (0..3).filter(|id| *id != broken) {
+            hub.complete(id, &id.to_string());
+        }
+        hub.fail(broken, "no");
+        assert_eq!(hub.failure().message, "no");
+        rewind(&mut hub, &[broken]);
+        let outcome = hub.turn(vec![]);
+        assert_eq!(outcome.actions.len(), 1, "only the failed call: {outcome:?}");
+        assert_eq!(outcome.actions[0].id, broken);
+        hub.complete(broken, &broken.to_string());
+        hub.evict();
+        hub.complete(3, "!");
+        assert_eq!(hub.result(), "012!");
+    }
+}

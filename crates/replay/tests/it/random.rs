@@ -1,0 +1,175 @@
+//! Random programs, random completions: after every turn the kept execution and one rebuilt from
+//! the history agree (the driver checks it), and every program comes to its end.
+
+use std::rc::Rc;
+
+use futures::FutureExt;
+use futures::future::{LocalBoxFuture, join_all, select_all};
+use proptest::prelude::*;
+use strandline_model::{ActionKind, FailureDetails, limits};
+use strandline_replay::*;
+
+use crate::driver::*;
+
+#[derive(Clone, Debug)]
+enum Code {
+    Activity(u8),
+    Retried(u8),
+    Child,
+    Timer(u8),
+    Wait(u8),
+    Send,
+    Fact,
+    Status(u8),
+    /// Scheduled and dropped.
+    Forget(u8),
+    Cancelled(u8),
+    Seq(Vec<Code>),
+    Join(Vec<Code>),
+    Race(Vec<Code>),
+}
+
+fn code() -> impl Strategy<Value = Code> {
+    let leaf = prop_oneof![
+        3 => (0..4u8).prop_map(Code::Activity),
+        2 => (0..4u8).prop_map(Code::Retried),
+        1 => Just(Code::Child),
+        2 => (0..5u8).prop_map(Code::Timer),
+        2 => (0..2u8).prop_map(Code::Wait),
+        1 => Just(Code::Send),
+        1 => Just(Code::Fact),
+        1 => (0..3u8).prop_map(Code::Status),
+        1 => (0..3u8).prop_map(Code::Forget),
+        1 => (0..4u8).prop_map(Code::Cancelled),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        prop_oneof![
+            2 => prop::collection::vec(inner.clone(), 0..5).prop_map(Code::Seq),
+            1 => prop::collection::vec(inner.clone(), 0..5).prop_map(Code::Join),
+            1 => prop::collection::vec(inner, 1..4).prop_map(Code::Race),
+        ]
+    })
+}
+
+fn retry() -> RetryPolicy {
+    RetryPolicy {
+        first_interval: std::time::Duration::from_millis(500),
+        max_attempts: 3,
+        backoff_coefficient: 2.0,
+        max_interval: std::time::Duration::from_secs(1),
+        timeout: None,
+        predicate: None,
+    }
+}
+
+fn retried(ctx: &ContextHandle, n: u8) -> TaskHandle {
+    let call = ActivityCall { name: format!("r{n}"), ..Default::default() };
+    ctx.call_activity(call, Some(retry()))
+}
+
+fn eval(ctx: ContextHandle, code: Rc<Code>) -> LocalBoxFuture<'static, String> {
+    async move {
+        match &*code {
+            Code::Activity(n) => text(activity(&ctx, &format!("a{n}")).await),
+            Code::Retried(n) => text(retried(&ctx, *n).await),
+            Code::Child => {
+                let call = SubOrchestrationCall { name: "child".into(), ..Default::default() };
+                text(ctx.call_sub_orchestration(call, None).await)
+            }
+            Code::Timer(n) => {
+                let due = ctx.now().saturating_add(std::time::Duration::from_secs(u64::from(*n)));
+                ctx.timer(due).await.map(|_| ctx.now().to_string()).unwrap_or_default()
+            }
+            Code::Wait(n) => text(ctx.wait_for(&format!("e{n}")).await),
+            Code::Send => {
+                ctx.send_event("other".into(), "hi".into(), None);
+                String::new()
+            }
+            Code::Fact => format!("{:x}@{}", ctx.new_guid(), ctx.history_len()),
+            Code::Status(n) => {
+                ctx.set_custom_status(Some(n.to_string()));
+                String::new()
+            }
+            Code::Forget(n) => {
+                drop((activity(&ctx, "f"), retried(&ctx, *n), ctx.timer(ctx.now()), ctx.wait_for("e0")));
+                String::new()
+            }
+            Code::Cancelled(n) => {
+                let task = match n {
+                    0 => activity(&ctx, "c"),
+                    1 => retried(&ctx, 9),
+                    2 => ctx.timer(ctx.now()),
+                    _ => ctx.wait_for("e1"),
+                };
+                task.cancel();
+                text(task.await)
+            }
+            Code::Seq(parts) => {
+                let mut all = String::new();
+                for part in parts {
+                    all += &eval(ctx.clone(), Rc::new(part.clone())).await;
+                    all.push(';');
+                }
+                all
+            }
+            Code::Join(parts) => {
+                let parts = parts.iter().map(|part| eval(ctx.clone(), Rc::new(part.clone())));
+                join_all(parts).await.join("&")
+            }
+            Code::Race(parts) => {
+                let parts = parts.iter().map(|part| eval(ctx.clone(), Rc::new(part.clone())));
+                let (winner, index, _) = select_all(parts).await;
+                format!("{index}:{winner}")
+            }
+        }
+    }
+    .boxed_local()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn kept_and_rebuilt_executions_agree(
+        code in code(),
+        choices in prop::collection::vec(any::<(u8, u8)>(), 1..60),
+    ) {
+        let code = Rc::new(code);
+        let mut hub = Hub::started(program(move |ctx| eval(ctx, code.clone()).map(Ok)));
+        let mut choices = choices.into_iter().cycle();
+        let mut turns = 0;
+        while hub.ended.is_none() {
+            let (choice, batch) = choices.next().expect("a cycle never ends");
+            turns += 1;
+            prop_assert!(turns < 2_000, "every program ends");
+            hub.advance(u64::from(choice));
+            if choice % 16 == 15 {
+                hub.evict();
+            }
+            let mut events = Vec::new();
+            for n in 0..=batch % 4 {
+                let ids: Vec<i32> = hub.open.keys().copied().collect();
+                let pick = usize::from(choice.wrapping_add(n.wrapping_mul(31)));
+                // Every third event is an external one, so that waits end too.
+                if ids.is_empty() || (pick + usize::from(n)) % 3 == 0 {
+                    events.push(raised(&format!("E{}", (batch / 4 + n) % 2), &format!("v{turns}.{n}")));
+                    continue;
+                }
+                let id = ids[pick % ids.len()];
+                let fails = !matches!(hub.open[&id], ActionKind::CreateTimer { .. }) && pick % 5 < 2;
+                events.push(if fails {
+                    hub.fails(id, FailureDetails::new("E", format!("f{id}")))
+                } else {
+                    hub.done(id, &format!("d{id}"))
+                });
+            }
+            hub.turn(events);
+        }
+        // The whole history, its end included, still fits the code.
+        let mut checked = hub.build();
+        checked.replay(&hub.history);
+        prop_assert_eq!(checked.violation(), None);
+        prop_assert!(checked.is_over());
+        prop_assert!(hub.history.len() < limits::ACTIONS_MAX);
+    }
+}
