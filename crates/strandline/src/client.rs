@@ -81,6 +81,11 @@ impl Client {
         self.hub.running_activities()
     }
 
+    /// How many timers of the hub wait to fire.
+    pub fn pending_timers(&self) -> usize {
+        self.hub.timers()
+    }
+
     /// Orchestrators nobody serves would wait for ever unseen: typed handles are checked.
     fn check_served(&self, name: &str) -> Result<()> {
         let Some((orchestrators, _)) = self.hub.served() else { return Ok(()) };

@@ -40,6 +40,7 @@ mod context;
 mod durations;
 mod error;
 mod handle;
+mod join;
 mod hub;
 mod instance;
 mod json;

@@ -1,5 +1,11 @@
 //! The replay core against a hub that only writes history.
 
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the crate has no clock and no threads; its tests measure, and wake from outside"
+)]
+
 mod cancels;
 mod chain;
 mod determinism;

@@ -1,0 +1,145 @@
+//! Runs the examples as their users do, and looks at what came of it.
+
+#[path = "../examples/approval.rs"]
+#[allow(dead_code, reason = "only `main` uses some of it")]
+mod approval;
+#[path = "../examples/backup_site_content.rs"]
+#[allow(dead_code, reason = "only `main` uses some of it")]
+mod backup_site_content;
+#[path = "../examples/eternal.rs"]
+#[allow(dead_code, reason = "only `main` uses some of it")]
+mod eternal;
+#[path = "../examples/function_chaining.rs"]
+#[allow(dead_code, reason = "only `main` uses some of it")]
+mod function_chaining;
+#[path = "../examples/hello_sequence.rs"]
+#[allow(dead_code, reason = "only `main` uses some of it")]
+mod hello_sequence;
+#[path = "../examples/monitor.rs"]
+#[allow(dead_code, reason = "only `main` uses some of it")]
+mod monitor;
+#[path = "../examples/sub_orchestrations.rs"]
+#[allow(dead_code, reason = "only `main` uses some of it")]
+mod sub_orchestrations;
+
+use std::fs;
+use std::path::PathBuf;
+
+use strandline::Result;
+use tempfile::tempdir;
+
+#[tokio::test]
+async fn greets_three_cities() -> Result<()> {
+    let dir = tempdir()?;
+    let cities = ["Tokyo", "Seattle", "London"].map(str::to_owned).to_vec();
+    let greetings = hello_sequence::run(&dir.path().join("hub"), cities).await?;
+    assert_eq!(greetings, ["Hello Tokyo!", "Hello Seattle!", "Hello London!"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn chains_four_functions() -> Result<()> {
+    let dir = tempdir()?;
+    let text = dir.path().join("text");
+    fs::write(&text, "the sea, the SEA and the shore")?;
+    let (outcome, called) = function_chaining::run(&dir.path().join("hub"), &text, false).await?;
+    assert_eq!(outcome?, "     3 the\n     2 sea\n     1 and\n     1 shore\n");
+    assert_eq!(called, ["F1", "F2", "F3", "F4"]);
+    let left: Vec<_> = fs::read_dir(dir.path().join("hub.work"))?.collect();
+    assert_eq!(left.len(), 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn undoes_a_broken_chain_from_its_end() -> Result<()> {
+    let dir = tempdir()?;
+    let text = dir.path().join("text");
+    fs::write(&text, "the sea")?;
+    let (outcome, called) = function_chaining::run(&dir.path().join("hub"), &text, true).await?;
+    assert_eq!(outcome.map_err(|error| error.message().to_owned()), Err("F3 was told to fail".to_owned()));
+    assert_eq!(called, ["F1", "F2", "F3", "Undo", "Undo"]);
+    assert_eq!(fs::read_dir(dir.path().join("hub.work"))?.count(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn backs_up_a_tree() -> Result<()> {
+    let dir = tempdir()?;
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let target = dir.path().join("copy");
+    let backup = backup_site_content::Backup { source: source.clone(), target: target.clone() };
+    let total = backup_site_content::run(&dir.path().join("hub"), backup).await?;
+    let sums = fs::read_to_string(target.join("SHA256SUMS"))?;
+    assert_eq!(sums.lines().count(), total.files);
+    let mut bytes = 0;
+    for line in sums.lines() {
+        let Some((sum, file)) = line.split_once("  ") else { panic!("not a line of sha256sum: {line}") };
+        let content = fs::read(source.join(file))?;
+        assert_eq!(fs::read(target.join(file))?, content, "{file}");
+        assert_eq!(backup_site_content::checksum(&content), sum, "{file}");
+        bytes += content.len() as u64;
+    }
+    assert_eq!(total.bytes, bytes);
+    assert!(sums.contains("  src/lib.rs\n") && sums.contains("  Cargo.toml\n"));
+    Ok(())
+}
+
+#[test]
+fn knows_the_checksum_of_nothing() {
+    let of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(backup_site_content::checksum(b""), of_nothing);
+}
+
+#[tokio::test]
+async fn monitors_until_done_expired_or_ended() -> Result<()> {
+    let dir = tempdir()?;
+    let report = monitor::run(&dir.path().join("hub"), 100_000).await?;
+    assert_eq!(report.done, "done: 9592 primes below 100000");
+    assert_eq!(report.expired, "expired");
+    assert_eq!(report.ended.error_type(), "Terminated");
+    assert!(report.ended.message().contains("nobody cares any more"), "{}", report.ended);
+    Ok(())
+}
+
+#[tokio::test]
+async fn takes_the_timer_away_when_the_answer_comes() -> Result<()> {
+    for (granted, outcome) in [(true, "approved by me"), (false, "rejected by me")] {
+        let dir = tempdir()?;
+        let answer = approval::Answer { by: "me".to_owned(), granted };
+        let report = approval::run(&dir.path().join("hub"), Some(answer)).await?;
+        assert_eq!(report.outcome, outcome);
+        assert!(report.history.contains(&"TimerCreated") && !report.history.contains(&"TimerFired"));
+        assert_eq!(report.timers, (1, 0));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn escalates_when_nobody_answers() -> Result<()> {
+    let dir = tempdir()?;
+    let report = approval::run(&dir.path().join("hub"), None).await?;
+    assert_eq!(
+        report.outcome,
+        "nobody answered within 1s: the purchase of a coffee machine is escalated"
+    );
+    assert!(report.history.contains(&"TimerFired") && !report.history.contains(&"EventRaised"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn stays_small_for_ever() -> Result<()> {
+    let dir = tempdir()?;
+    let (sizes, history) = eternal::run(&dir.path().join("hub"), vec![100, 1000]).await?;
+    assert_eq!(sizes.len(), 2);
+    // Ten times as many generations take no more space.
+    assert!(sizes[1] <= sizes[0], "{sizes:?}");
+    assert!(history < 20, "{history} events");
+    Ok(())
+}
+
+#[tokio::test]
+async fn adds_up_what_a_thousand_children_found() -> Result<()> {
+    let dir = tempdir()?;
+    assert_eq!(sub_orchestrations::run(&dir.path().join("hub"), 1000).await?, 78_498);
+    Ok(())
+}
