@@ -64,9 +64,9 @@ impl TablesFile {
         self.failure.lock().take()
     }
 
-    fn note<T>(&self, sync: bool, result: io::Result<T>) -> io::Result<T> {
+    fn note<T>(&self, serious: bool, result: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &result {
-            let full = !sync && crate::error::is_full(error);
+            let full = !serious && crate::error::is_full(error);
             self.failure.lock().get_or_insert(Failure { full, message: error.to_string() });
         }
         result
@@ -128,7 +128,7 @@ impl StorageBackend for Backend {
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         match &*self.0.held_back.read() {
             Some(held) => self.0.read_held(held, offset, out),
-            None => self.0.file.read_at(out, offset),
+            None => self.0.note(true, self.0.file.read_at(out, offset)),
         }
     }
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use strandline_store::StoreError;
 
@@ -44,31 +45,35 @@ impl Drop for Background {
     }
 }
 
+/// Between two slices of rows others get their turn at the tables.
+const BREATH: Duration = Duration::from_millis(2);
+
 fn run(core: &Core, woken: &Receiver<()>) {
+    // Said once for each time the disk fills up.
+    let mut complained = false;
+    let mut dropping = core.has_drops();
     loop {
-        let idle = !core.has_drops();
-        let gone = if idle {
-            woken.recv().is_err()
-        } else {
-            matches!(woken.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected))
-        };
-        if gone {
+        let wait = if dropping { woken.recv_timeout(BREATH) } else { woken.recv().map_err(Into::into) };
+        if wait == Err(RecvTimeoutError::Disconnected) {
             return;
         }
         if core.log.wants_segment() {
-            let prepared = core.writing(|| core.log.prepare_one());
-            if let Err(error) = prepared {
-                tracing::warn!(%error, "cannot prepare a log segment");
+            match core.writing(|| core.log.prepare_one()) {
+                Ok(()) => complained = false,
+                Err(error) if !complained => {
+                    tracing::warn!(%error, "cannot prepare a log segment");
+                    complained = true;
+                }
+                Err(_) => {}
             }
         }
-        if core.has_drops()
-            && let Err(error) = core.writing(|| core.drop_some_rows())
-        {
-            tracing::warn!(%error, "cannot drop the rows of a deleted hub");
-            // Waits for the next reason to wake up instead of trying at once.
-            if woken.recv().is_err() {
-                return;
+        dropping = match core.writing(|| core.drop_some_rows()) {
+            Ok(more) => more,
+            Err(error) => {
+                tracing::warn!(%error, "cannot drop the rows of a deleted hub");
+                // Waits for the next reason to wake up instead of trying at once.
+                false
             }
-        }
+        };
     }
 }

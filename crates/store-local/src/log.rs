@@ -47,6 +47,8 @@ struct Writer {
     newest_batch: u64,
     /// The newest frame of a batch that a trailer covers.
     covered: u64,
+    /// `active` holds a trailer that was not synced yet.
+    unsynced: bool,
     buffer: Vec<u8>,
     places: Vec<u64>,
 }
@@ -89,6 +91,7 @@ impl Log {
                 next_lsn: start.next_lsn,
                 newest_batch: start.newest_batch,
                 covered: 0,
+                unsynced: false,
                 buffer: Vec::new(),
                 places: Vec::new(),
             }),
@@ -140,7 +143,11 @@ impl Log {
                 let room = writer.active.size.saturating_sub(writer.offset);
                 let Some(piece) = self.piece(rest.len(), room, writer.active.size) else {
                     self.write(&writer.active, &writer.buffer, begin)?;
-                    written.push(writer.active.clone());
+                    // A trailer that got lost would cut off what follows it.
+                    if !writer.buffer.is_empty() || writer.unsynced {
+                        written.push(writer.active.clone());
+                    }
+                    writer.unsynced = false;
                     writer.buffer.clear();
                     entered.push(self.enter_next(writer)?);
                     begin = 0;
@@ -180,6 +187,7 @@ impl Log {
                 self.syncs.fetch_add(1, Ordering::Relaxed);
             }
         }
+        writer.unsynced = false;
         writer.newest_batch = writer.next_lsn - 1;
         self.durable.store(writer.next_lsn - 1, Ordering::Release);
         self.room.store(writer.active.size - writer.offset, Ordering::Relaxed);
@@ -274,12 +282,14 @@ impl Log {
             writer.offset += writer.buffer.len() as u64;
             writer.next_lsn += 1;
             writer.covered = writer.newest_batch;
+            writer.unsynced = true;
             self.room.store(writer.active.size - writer.offset, Ordering::Relaxed);
             self.ledger.lock().end = writer.start + writer.offset;
         }
         if sync {
             let name = writer.active.name();
             writer.active.file.sync().map_err(io_error(|| format!("syncing {name}")))?;
+            writer.unsynced = false;
             self.durable.store(writer.next_lsn - 1, Ordering::Release);
         }
         Ok(())

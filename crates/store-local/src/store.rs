@@ -23,7 +23,7 @@ pub const PARTITIONS_MAX: u16 = 1024;
 /// Longest name of a hub.
 pub const HUB_NAME_MAX: usize = 64;
 /// Rows of a deleted hub that go in one transaction.
-const DROP_SLICE: usize = 4096;
+const DROP_SLICE: usize = 1000;
 
 /// The embedded store. See the crate's documentation.
 pub struct LocalStore {
@@ -37,7 +37,10 @@ pub struct LocalStore {
 pub(crate) struct Core {
     tables: Tables,
     pub(crate) log: Log,
+    /// Never held during I/O: reads ask it.
     hubs: Mutex<Hubs>,
+    /// Hubs are created and deleted one at a time.
+    changing_hubs: Mutex<()>,
     /// Flushes one at a time, and nothing leaves the log while a partition is taken over.
     flushing: Mutex<()>,
     /// The upper half of every epoch.
@@ -50,6 +53,8 @@ pub(crate) struct Core {
 
 struct Hubs {
     live: BTreeMap<String, HubInfo>,
+    /// Partition counts by hub number, of the same hubs.
+    partitions: BTreeMap<u32, u16>,
     next: u32,
     /// Deleted hubs whose rows are not all gone.
     dropping: BTreeSet<u32>,
@@ -91,7 +96,9 @@ impl LocalStore {
         let core = Arc::new(Core {
             tables,
             log,
+            changing_hubs: Mutex::new(()),
             hubs: Mutex::new(Hubs {
+                partitions: meta.hubs.values().map(|h| (h.number, h.partitions)).collect(),
                 live: meta.hubs,
                 next: meta.next_hub,
                 dropping: meta.dropping.into_iter().collect(),
@@ -167,13 +174,12 @@ impl Core {
     }
 
     fn check_partition(&self, at: PartitionRef) -> Result<(), StoreError> {
-        let hubs = self.hubs.lock();
-        let hub = hubs.live.values().find(|h| h.number == at.hub);
-        let hub = hub.ok_or_else(|| StoreError::NoSuchHub(format!("number {}", at.hub)))?;
-        if at.partition < hub.partitions {
+        let partitions = self.hubs.lock().partitions.get(&at.hub).copied();
+        let partitions = partitions.ok_or_else(|| StoreError::NoSuchHub(format!("number {}", at.hub)))?;
+        if at.partition < partitions {
             return Ok(());
         }
-        Err(StoreError::Stale { at, reason: format!("the hub has {} partitions", hub.partitions) })
+        Err(StoreError::Stale { at, reason: format!("the hub has {partitions} partitions") })
     }
 
     fn flush(&self, rows: &[(PartitionRef, PartitionRows)]) -> Result<(), StoreError> {
@@ -251,24 +257,33 @@ impl Core {
                 "a task hub cannot have {partitions} partitions: choose 1 to {PARTITIONS_MAX}"
             )));
         }
-        let mut hubs = self.hubs.lock();
-        if hubs.live.contains_key(name) {
-            return Err(StoreError::HubExists(name.into()));
-        }
-        let hub = HubInfo { name: name.into(), number: hubs.next, partitions };
+        let _one = self.changing_hubs.lock();
+        let number = {
+            let hubs = self.hubs.lock();
+            if hubs.live.contains_key(name) {
+                return Err(StoreError::HubExists(name.into()));
+            }
+            hubs.next
+        };
         let next =
-            hubs.next.checked_add(1).ok_or_else(|| StoreError::Format("no hub numbers are left".into()))?;
+            number.checked_add(1).ok_or_else(|| StoreError::Format("no hub numbers are left".into()))?;
+        let hub = HubInfo { name: name.into(), number, partitions };
         self.tables.create_hub(&hub)?;
+        let mut hubs = self.hubs.lock();
         hubs.next = next;
+        hubs.partitions.insert(number, partitions);
         hubs.live.insert(hub.name.clone(), hub.clone());
         Ok(hub)
     }
 
     fn delete_hub(&self, name: &str) -> Result<(), StoreError> {
-        let mut hubs = self.hubs.lock();
-        let hub = hubs.live.get(name).cloned().ok_or_else(|| StoreError::NoSuchHub(name.into()))?;
+        let _one = self.changing_hubs.lock();
+        let hub = self.hubs.lock().live.get(name).cloned();
+        let hub = hub.ok_or_else(|| StoreError::NoSuchHub(name.into()))?;
         self.tables.hide_hub(&hub)?;
+        let mut hubs = self.hubs.lock();
         hubs.live.remove(name);
+        hubs.partitions.remove(&hub.number);
         hubs.dropping.insert(hub.number);
         self.log.ledger.lock().forget(hub.number);
         Ok(())

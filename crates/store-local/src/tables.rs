@@ -111,19 +111,21 @@ impl Tables {
     }
 
     fn read<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, Problem>) -> Result<T, StoreError> {
-        let guard = self.database.read();
-        if let Some(database) = &*guard {
-            return database
-                .begin_read()
-                .map_err(Problem::from)
-                .and_then(|txn| f(&txn))
-                .map_err(Problem::into_error);
+        if self.database.read().is_none() {
+            self.reopen()?;
         }
-        drop(guard);
-        self.reopen()?;
-        let guard = self.database.read();
-        let database = guard.as_ref().ok_or_else(|| StoreError::Failed(format!("{FILE} is not open")))?;
-        database.begin_read().map_err(Problem::from).and_then(|txn| f(&txn)).map_err(Problem::into_error)
+        let result = {
+            let guard = self.database.read();
+            let database = guard.as_ref().ok_or_else(|| StoreError::Failed(format!("{FILE} is not open")))?;
+            database.begin_read().map_err(Problem::from).and_then(|txn| f(&txn))
+        };
+        result.map_err(|problem| {
+            // redb refuses everything after a failed read; the next call starts it anew.
+            if matches!(problem, Problem::Tables(redb::Error::Io(_) | redb::Error::PreviousIo)) {
+                *self.database.write() = None;
+            }
+            problem.into_error()
+        })
     }
 
     /// One durable transaction. When it fails for want of space the old tables stay and everything goes
