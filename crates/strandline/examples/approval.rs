@@ -38,7 +38,10 @@ async fn process_approval(answer: Answer) -> Result<String> {
 
 #[activity(name = "Escalate")]
 async fn escalate(expense: Expense) -> Result<String> {
-    Ok(format!("nobody answered within {:?}: the purchase of {} is escalated", expense.patience, expense.item))
+    Ok(format!(
+        "nobody answered within {:?}: the purchase of {} is escalated",
+        expense.patience, expense.item
+    ))
 }
 
 #[orchestrator(name = "Approval")]

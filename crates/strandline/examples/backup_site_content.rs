@@ -56,7 +56,8 @@ async fn get_file_list(backup: Backup) -> Result<Vec<PathBuf>> {
 /// Copies one file. Delivered twice, it overwrites its own copy.
 #[activity(name = "CopyFileToBlob")]
 async fn copy_file_to_blob((backup, file): (Backup, PathBuf)) -> Result<Copied> {
-    let content = fs::read(backup.source.join(&file)).with_context(|| format!("reading {}", file.display()))?;
+    let content =
+        fs::read(backup.source.join(&file)).with_context(|| format!("reading {}", file.display()))?;
     let target = backup.target.join(&file);
     fs::create_dir_all(target.parent().unwrap_or(&backup.target))?;
     fs::write(&target, &content).with_context(|| format!("writing {}", target.display()))?;

@@ -74,7 +74,11 @@ pub(crate) async fn run(dir: &Path, milestones: Vec<u64>) -> Result<(Vec<u64>, u
     let instance = hub.client().start(eternal, begin).await?;
     let chain = instance.output().await?;
     let history = instance.history().await?.len();
-    println!("{} generations under the id {}; the history has {history} events", chain.generation, instance.id());
+    println!(
+        "{} generations under the id {}; the history has {history} events",
+        chain.generation,
+        instance.id()
+    );
     hub.close().await?;
     println!("closed: {} bytes", directory_size(dir)?);
     let sizes = sizes.lock().map_err(|_| Error::msg("a writer panicked"))?.clone();

@@ -105,10 +105,7 @@ async fn steps(ctx: &OrchestrationContext, job: Job, done: &mut Vec<PathBuf>) ->
 /// Returns the outcome, and what the history says was called.
 pub(crate) async fn run(dir: &Path, text: &Path, fail_at_f3: bool) -> Result<(Result<String>, Vec<String>)> {
     let hub = TaskHub::open(dir).await?;
-    hub.worker()
-        .register((f1, f2, f3, f4, undo, function_chaining))
-        .state(FailAtF3(fail_at_f3))
-        .start()?;
+    hub.worker().register((f1, f2, f3, f4, undo, function_chaining)).state(FailAtF3(fail_at_f3)).start()?;
     let job = Job { text: fs::canonicalize(text)?, work: dir.with_extension("work") };
     let instance = hub.client().start(function_chaining, job).await?;
     let outcome = instance.output().await;

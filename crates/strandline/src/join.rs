@@ -27,8 +27,11 @@ where
     I: IntoIterator,
     I::Item: Future<Output = Result<T, E>>,
 {
-    let running: FuturesUnordered<_> =
-        futures.into_iter().enumerate().map(|(index, future)| Indexed { index, future: Box::pin(future) }).collect();
+    let running: FuturesUnordered<_> = futures
+        .into_iter()
+        .enumerate()
+        .map(|(index, future)| Indexed { index, future: Box::pin(future) })
+        .collect();
     let results = std::iter::repeat_with(|| None).take(running.len()).collect();
     TryJoinAll { running, results, done: false }
 }

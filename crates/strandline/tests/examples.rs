@@ -118,10 +118,7 @@ async fn takes_the_timer_away_when_the_answer_comes() -> Result<()> {
 async fn escalates_when_nobody_answers() -> Result<()> {
     let dir = tempdir()?;
     let report = approval::run(&dir.path().join("hub"), None).await?;
-    assert_eq!(
-        report.outcome,
-        "nobody answered within 1s: the purchase of a coffee machine is escalated"
-    );
+    assert_eq!(report.outcome, "nobody answered within 1s: the purchase of a coffee machine is escalated");
     assert!(report.history.contains(&"TimerFired") && !report.history.contains(&"EventRaised"));
     Ok(())
 }
