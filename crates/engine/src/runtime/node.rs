@@ -398,6 +398,16 @@ impl Hub {
         sum
     }
 
+    /// Timers that wait, over all partitions.
+    pub fn timers(&self) -> usize {
+        let mut sum = 0;
+        let running = self.state.running.borrow().clone();
+        for driver in running.iter().flat_map(|r| r.all_drivers()) {
+            driver.each(|pipeline| sum += pipeline.partition().timers().count());
+        }
+        sum
+    }
+
     /// Counters of the store the hub lives in.
     pub fn store_stats(&self) -> strandline_store::StoreStats {
         self.node.store().map(|s| s.stats()).unwrap_or_default()
