@@ -1,0 +1,46 @@
+//! The orchestrations that are measured.
+
+use strandline::prelude::*;
+
+#[activity(name = "SayHello")]
+pub(super) async fn say_hello(city: String) -> Result<String> {
+    Ok(format!("Hello {city}!"))
+}
+
+/// W1, W2: three activities in sequence.
+#[orchestrator(name = "HelloSequence")]
+pub(super) async fn hello_sequence(ctx: OrchestrationContext, _: ()) -> Result<Vec<String>> {
+    Ok(vec![
+        ctx.call(say_hello, "Tokyo".to_owned()).await?,
+        ctx.call(say_hello, "Seattle".to_owned()).await?,
+        ctx.call(say_hello, "London".to_owned()).await?,
+    ])
+}
+
+#[activity(name = "Square")]
+pub(super) async fn square(n: u32) -> Result<u64> {
+    Ok(u64::from(n) * u64::from(n))
+}
+
+/// W3: all at once.
+#[orchestrator(name = "FanOutFanIn")]
+pub(super) async fn fan_out(ctx: OrchestrationContext, n: u32) -> Result<u64> {
+    let squares = try_join_all((0..n).map(|i| ctx.call(square, i))).await?;
+    Ok(squares.iter().sum())
+}
+
+/// W4: one after the other.
+#[orchestrator(name = "Sequence")]
+pub(super) async fn sequence(ctx: OrchestrationContext, n: u32) -> Result<u64> {
+    let mut sum = 0;
+    for i in 0..n {
+        sum += ctx.call(square, i).await?;
+    }
+    Ok(sum)
+}
+
+/// W6: a timer.
+#[orchestrator(name = "Sleep")]
+pub(super) async fn sleep(ctx: OrchestrationContext, millis: u64) -> Result<()> {
+    ctx.timer(Duration::from_millis(millis)).await
+}

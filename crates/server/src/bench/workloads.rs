@@ -1,0 +1,200 @@
+//! The workloads: what is started, how many, and when it counts as done.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use strandline::{EventKind, Instance, TaskHub};
+
+use super::functions::{fan_out, hello_sequence, say_hello, sequence, sleep, square};
+use super::measure::{Latencies, Spent, Stopwatch, peak_memory_bytes};
+use super::report::{DURABILITY, Outcome};
+
+/// What can be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Choice {
+    W1,
+    W2,
+    W3,
+    #[value(name = "w3-1000")]
+    W3x1000,
+    #[value(name = "w3-10000")]
+    W3x10000,
+    W4,
+    W6,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Workload {
+    HelloMany,
+    HelloOne,
+    FanOut(u32),
+    Sequence,
+    Sleep,
+}
+
+impl Choice {
+    pub(super) fn workloads(self) -> Vec<Workload> {
+        match self {
+            Self::W1 => vec![Workload::HelloMany],
+            Self::W2 => vec![Workload::HelloOne],
+            Self::W3 => vec![Workload::FanOut(1000), Workload::FanOut(10_000)],
+            Self::W3x1000 => vec![Workload::FanOut(1000)],
+            Self::W3x10000 => vec![Workload::FanOut(10_000)],
+            Self::W4 => vec![Workload::Sequence],
+            Self::W6 => vec![Workload::Sleep],
+        }
+    }
+}
+
+/// Without `-n`, W1 runs at least this long.
+const W1_TIME: Duration = Duration::from_secs(12);
+
+/// Figures of one run before they are reported.
+struct Run {
+    name: String,
+    items: u64,
+    clients: u32,
+    latencies: Latencies,
+    spent: Spent,
+    halves: Option<(f64, f64)>,
+}
+
+pub(super) async fn run(
+    workload: Workload,
+    clients: u32,
+    n: Option<u32>,
+    dir: &Path,
+) -> strandline::Result<Outcome> {
+    let hub = TaskHub::open(dir).await?;
+    hub.worker().register((say_hello, hello_sequence, square, fan_out, sequence, sleep)).start()?;
+    // One instance beforehand: threads are there, caches warm.
+    hub.client().start(hello_sequence, ()).await?.output().await?;
+    let run = match workload {
+        Workload::HelloMany => hello_many(&hub, clients, n).await?,
+        Workload::HelloOne => hello_one(&hub, n.unwrap_or(2000)).await?,
+        Workload::FanOut(wide) => fan(&hub, wide, n.unwrap_or(wide)).await?,
+        Workload::Sequence => in_sequence(&hub, n.unwrap_or(2000)).await?,
+        Workload::Sleep => sleepers(&hub, n.unwrap_or(10_000)).await?,
+    };
+    hub.close().await?;
+    let Run { name, items, clients, latencies, spent, halves } = run;
+    let per_item = |total: f64| total / items.max(1) as f64;
+    Ok(Outcome {
+        workload: name,
+        n: items,
+        clients,
+        seconds: spent.wall.as_secs_f64(),
+        per_second: items as f64 / spent.wall.as_secs_f64(),
+        p50_ms: latencies.quantile_ms(0.5),
+        p99_ms: latencies.quantile_ms(0.99),
+        cpu_ms_per_item: per_item(spent.cpu.as_secs_f64() * 1000.0),
+        bytes_per_item: per_item(spent.written as f64) as u64,
+        syncs: spent.syncs,
+        durability: DURABILITY,
+        memory_mb: peak_memory_bytes() >> 20,
+        first_200_ms: halves.map(|(first, _)| first),
+        last_200_ms: halves.map(|(_, last)| last),
+    })
+}
+
+/// W1: each client starts an instance, waits for its end, and starts the next.
+async fn hello_many(hub: &TaskHub, clients: u32, n: Option<u32>) -> strandline::Result<Run> {
+    let left = Arc::new(AtomicU64::new(n.map_or(u64::MAX, u64::from)));
+    let stopwatch = Stopwatch::start(hub);
+    let end = n.is_none().then(|| Instant::now() + W1_TIME);
+    let mut tasks = Vec::new();
+    for _ in 0..clients {
+        let (client, left) = (hub.client(), left.clone());
+        tasks.push(tokio::spawn(async move {
+            let mut latencies = Latencies::new();
+            let more =
+                || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok();
+            while end.is_none_or(|end| Instant::now() < end) && more() {
+                let begin = Instant::now();
+                client.start(hello_sequence, ()).await?.output().await?;
+                latencies.record(begin.elapsed());
+            }
+            Ok::<_, strandline::Error>(latencies)
+        }));
+    }
+    let mut latencies = Latencies::new();
+    for task in tasks {
+        latencies.merge(&task.await??);
+    }
+    let spent = stopwatch.stop(hub).await;
+    Ok(Run { name: "w1".to_owned(), items: latencies.count(), clients, latencies, spent, halves: None })
+}
+
+/// W2: one at a time.
+async fn hello_one(hub: &TaskHub, n: u32) -> strandline::Result<Run> {
+    let client = hub.client();
+    let stopwatch = Stopwatch::start(hub);
+    let mut latencies = Latencies::new();
+    for _ in 0..n {
+        let begin = Instant::now();
+        client.start(hello_sequence, ()).await?.output().await?;
+        latencies.record(begin.elapsed());
+    }
+    let spent = stopwatch.stop(hub).await;
+    Ok(Run { name: "w2".to_owned(), items: u64::from(n), clients: 1, latencies, spent, halves: None })
+}
+
+/// W3: one instance that calls `n` activities at once.
+async fn fan(hub: &TaskHub, wide: u32, n: u32) -> strandline::Result<Run> {
+    let stopwatch = Stopwatch::start(hub);
+    let begin = Instant::now();
+    hub.client().start(fan_out, n).await?.output().await?;
+    let mut latencies = Latencies::new();
+    latencies.record(begin.elapsed());
+    let spent = stopwatch.stop(hub).await;
+    Ok(Run { name: format!("w3-{wide}"), items: u64::from(n), clients: 1, latencies, spent, halves: None })
+}
+
+/// W4: one instance that calls `n` activities one after the other.
+async fn in_sequence(hub: &TaskHub, n: u32) -> strandline::Result<Run> {
+    let stopwatch = Stopwatch::start(hub);
+    let begin = Instant::now();
+    let run = hub.client().start(sequence, n).await?;
+    run.output().await?;
+    let mut latencies = Latencies::new();
+    latencies.record(begin.elapsed());
+    let spent = stopwatch.stop(hub).await;
+    let halves = Some(first_and_last(&run).await?);
+    Ok(Run { name: "w4".to_owned(), items: u64::from(n), clients: 1, latencies, spent, halves })
+}
+
+/// Milliseconds of the first and of the last 200 activities, by the times in the history.
+async fn first_and_last(run: &Instance<u64>) -> strandline::Result<(f64, f64)> {
+    let history = run.history().await?;
+    let done =
+        |kind: &EventKind| matches!(kind, EventKind::ExecutionStarted(_) | EventKind::TaskCompleted(_));
+    let times: Vec<_> = history.iter().filter(|e| done(e.kind())).map(|e| e.timestamp).collect();
+    let step = 200.min(times.len().saturating_sub(1));
+    let last = times.len().saturating_sub(1);
+    let millis = |from: usize, to: usize| times[to].saturating_since(times[from]).as_secs_f64() * 1000.0;
+    Ok((millis(0, step), millis(last - step, last)))
+}
+
+/// W6: `n` instances that each wait for a timer of one second.
+async fn sleepers(hub: &TaskHub, n: u32) -> strandline::Result<Run> {
+    let client = hub.client();
+    let stopwatch = Stopwatch::start(hub);
+    let tasks: Vec<_> = (0..n)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let begin = Instant::now();
+                client.start(sleep, 1000).await?.output().await?;
+                Ok::<_, strandline::Error>(begin.elapsed())
+            })
+        })
+        .collect();
+    let mut latencies = Latencies::new();
+    for task in tasks {
+        latencies.record(task.await??);
+    }
+    let spent = stopwatch.stop(hub).await;
+    Ok(Run { name: "w6".to_owned(), items: u64::from(n), clients: n, latencies, spent, halves: None })
+}
