@@ -14,8 +14,8 @@ use strandline::prelude::*;
 struct Job {
     /// Appears when the job is done.
     result: PathBuf,
-    /// When the monitor gives up.
-    expires: Timestamp,
+    /// The monitor gives up after this time.
+    patience: Duration,
 }
 
 /// What a finished job says.
@@ -36,16 +36,17 @@ async fn send_alert(ctx: ActivityContext, text: String) -> Result<String> {
 
 #[orchestrator(name = "Monitor")]
 async fn monitor(ctx: OrchestrationContext, job: Job) -> Result<String> {
+    let expires = ctx.now().saturating_add(job.patience);
     let mut pause = millis(50);
     let mut looks = 0;
-    while ctx.now() < job.expires {
+    while ctx.now() < expires {
         looks += 1;
         if let Some(result) = ctx.call(get_job_status, job.result.clone()).await? {
             return ctx.call(send_alert, format!("done: {result}")).await;
         }
         ctx.set_custom_status(format!("looked {looks} times, the next time after {pause:?}"));
         let next = ctx.now().saturating_add(pause);
-        ctx.timer_at(next.min(job.expires)).await?;
+        ctx.timer_at(next.min(expires)).await?;
         pause = (pause * 2).min(minutes(5));
     }
     ctx.call(send_alert, "expired".to_owned()).await
@@ -79,7 +80,7 @@ pub(crate) async fn run(dir: &Path, limit: usize) -> Result<Report> {
     fs::create_dir_all(&work)?;
     let now = client.now().await?;
     let watch = |file: &str, patience| {
-        let job = Job { result: work.join(file), expires: now.saturating_add(patience) };
+        let job = Job { result: work.join(file), patience };
         let id = format!("monitor-{file}-{}", now.as_nanos());
         async { client.start(monitor, job).instance_id(id).await }
     };
