@@ -99,6 +99,7 @@ fn handle(arguments: &Arguments, function: &ItemFn, input: Option<&Type>, kind: 
     });
     let input = input.map_or_else(|| quote!(()), |ty| quote!(#ty));
     let output = output(function);
+    let value = quote_spanned!(output.span()=> <#output as ::strandline::Outcome>::Value);
     let parameters = &sig.inputs;
     quote! {
         #(#docs)*
@@ -114,7 +115,7 @@ fn handle(arguments: &Arguments, function: &ItemFn, input: Option<&Type>, kind: 
 
         impl ::strandline::Named for #ident {
             type Input = #input;
-            type Output = <#output as ::strandline::Outcome>::Value;
+            type Output = #value;
 
             fn name(&self) -> &str {
                 #name
