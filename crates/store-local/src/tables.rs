@@ -67,7 +67,7 @@ impl Tables {
         let unfinished = format!("{FILE}{}", crate::segment::UNFINISHED);
         let io = |source| StoreError::Io { what: format!("creating {FILE}"), source };
         if disk.list().map_err(io)?.contains(&unfinished) {
-            disk.remove(&unfinished).map_err(io)?;
+            disk.remove(&unfinished).and_then(|()| disk.sync_dir()).map_err(io)?;
         }
         let file = disk.create(&unfinished).map_err(io)?;
         let tables = Self::start(Arc::new(TablesFile::new(file, false).map_err(io)?), cache_bytes)?;

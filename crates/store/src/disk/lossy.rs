@@ -43,8 +43,8 @@ struct Inner {
 #[derive(Clone, Debug)]
 enum NameChange {
     Create(String, u64),
-    Rename(String, String),
-    Remove(String),
+    Rename(String, String, u64),
+    Remove(String, u64),
 }
 
 type Page = Arc<[u8; PAGE]>;
@@ -202,6 +202,13 @@ fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
     inner.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Removes a name if it is that of file `id`.
+fn unname(names: &mut BTreeMap<String, u64>, name: &str, id: u64) {
+    if names.get(name) == Some(&id) {
+        names.remove(name);
+    }
+}
+
 fn down() -> io::Error {
     io::Error::other("the disk has crashed")
 }
@@ -260,14 +267,11 @@ impl Inner {
                 NameChange::Create(name, id) => {
                     names.insert(name, id);
                 }
-                NameChange::Rename(from, to) => {
-                    if let Some(id) = names.remove(&from) {
-                        names.insert(to, id);
-                    }
+                NameChange::Rename(from, to, id) => {
+                    unname(&mut names, &from, id);
+                    names.insert(to, id);
                 }
-                NameChange::Remove(name) => {
-                    names.remove(&name);
-                }
+                NameChange::Remove(name, id) => unname(&mut names, &name, id),
             }
         }
         names
@@ -384,15 +388,15 @@ impl Disk for LossyDisk {
         let crash = inner.operation()?;
         let id = inner.names.remove(from).ok_or_else(|| not_found(from))?;
         inner.names.insert(to.to_owned(), id);
-        inner.unsynced_names.push(NameChange::Rename(from.to_owned(), to.to_owned()));
+        inner.unsynced_names.push(NameChange::Rename(from.to_owned(), to.to_owned(), id));
         if crash { Err(down()) } else { Ok(()) }
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut inner = self.lock();
         let crash = inner.operation()?;
-        inner.names.remove(name).ok_or_else(|| not_found(name))?;
-        inner.unsynced_names.push(NameChange::Remove(name.to_owned()));
+        let id = inner.names.remove(name).ok_or_else(|| not_found(name))?;
+        inner.unsynced_names.push(NameChange::Remove(name.to_owned(), id));
         if crash { Err(down()) } else { Ok(()) }
     }
 
