@@ -1,7 +1,8 @@
 //! An orchestration that never grows: each generation works on one chunk and continues as new.
 //!
-//! `cargo run --release --example eternal -- 10000`, with `--dir PATH` to keep the hub. Prints the
-//! size of the hub's directory on the way: the history of a generation goes when the next one begins.
+//! `cargo run --release --example eternal -- 10000`, with `--dir PATH` to keep the hub. Prints on the
+//! way what the hub takes on disk. The tables stay as they are: the history of a generation goes when
+//! the next one begins. The log is used again and again; only its segments grow, up to 64 MiB each.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,14 @@ struct Chain {
 struct Plan {
     dir: PathBuf,
     milestones: Vec<u64>,
-    sizes: Arc<Mutex<Vec<u64>>>,
+    sizes: Arc<Mutex<Vec<Size>>>,
+}
+
+/// What a hub takes on disk, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Size {
+    pub(crate) tables: u64,
+    pub(crate) log: u64,
 }
 
 /// Adds one chunk, 4 KiB made from its number, to the checksum.
@@ -38,7 +46,10 @@ async fn process_chunk(chain: Chain) -> Result<Chain> {
 async fn check_continuation(plan: State<Plan>, generation: u64) -> Result<bool> {
     if plan.milestones.contains(&generation) {
         let size = directory_size(&plan.dir)?;
-        println!("after {generation:6} generations: {size:9} bytes");
+        println!(
+            "after {generation:6} generations: {:9} bytes of tables, {:9} of log",
+            size.tables, size.log
+        );
         plan.sizes.lock().map_err(|_| Error::msg("a reader panicked"))?.push(size);
     }
     Ok(plan.milestones.last().is_some_and(|last| generation < *last))
@@ -53,19 +64,24 @@ async fn eternal(ctx: OrchestrationContext, chain: Chain) -> Result<Chain> {
     Ok(chain)
 }
 
-/// Bytes the directory occupies on its device.
-fn directory_size(dir: &Path) -> Result<u64> {
-    let mut size = 0;
+fn directory_size(dir: &Path) -> Result<Size> {
+    let mut size = Size::default();
     for entry in fs::read_dir(dir)? {
+        let entry = entry?;
         // A log segment may be taken out of use while we look.
-        size += entry?.metadata().map_or(0, |metadata| metadata.len());
+        let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
+        if entry.file_name().to_string_lossy().starts_with("log-") {
+            size.log += bytes;
+        } else {
+            size.tables += bytes;
+        }
     }
     Ok(size)
 }
 
 /// Runs as many generations as the last milestone says; returns the directory's size at each
 /// milestone and the length of the last history.
-pub(crate) async fn run(dir: &Path, milestones: Vec<u64>) -> Result<(Vec<u64>, usize)> {
+pub(crate) async fn run(dir: &Path, milestones: Vec<u64>) -> Result<(Vec<Size>, usize)> {
     let hub = TaskHub::open(dir).await?;
     let sizes = Arc::new(Mutex::new(Vec::new()));
     let plan = Plan { dir: dir.to_owned(), milestones, sizes: sizes.clone() };
@@ -80,7 +96,6 @@ pub(crate) async fn run(dir: &Path, milestones: Vec<u64>) -> Result<(Vec<u64>, u
         instance.id()
     );
     hub.close().await?;
-    println!("closed: {} bytes", directory_size(dir)?);
     let sizes = sizes.lock().map_err(|_| Error::msg("a writer panicked"))?.clone();
     Ok((sizes, history))
 }

@@ -102,3 +102,8 @@ pub use strandline_model::{
 };
 /// GUIDs.
 pub use uuid::Uuid;
+
+/// Compiles the code in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
