@@ -50,6 +50,18 @@ impl Default for LocalOptions {
 }
 
 impl LocalOptions {
+    /// For a store on a [`MemoryDisk`](strandline_store::disk::MemoryDisk): 1 to 4 MiB segments, a small
+    /// cache, no thread.
+    pub fn in_memory() -> Self {
+        Self {
+            cache_bytes: 4 << 20,
+            segment_min: 1 << 20,
+            segment_max: 4 << 20,
+            background: false,
+            ..Self::default()
+        }
+    }
+
     /// Small and without threads, for the simulator and tests: 16 KiB segments, 4 KiB frames.
     pub fn simulated(identity: u64) -> Self {
         Self {

@@ -1,6 +1,7 @@
 //! The lagging tables: one redb file for all hubs.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -117,9 +118,12 @@ impl Tables {
         let result = {
             let guard = self.database.read();
             let database = guard.as_ref().ok_or_else(|| StoreError::Failed(format!("{FILE} is not open")))?;
-            database.begin_read().map_err(Problem::from).and_then(|txn| f(&txn))
+            shielded(|| database.begin_read().map_err(Problem::from).and_then(|txn| f(&txn)))
         };
         result.map_err(|problem| {
+            if matches!(problem, Problem::Damaged) {
+                self.abandon();
+            }
             // redb refuses everything after a failed read; the next call starts it anew.
             if matches!(problem, Problem::Tables(redb::Error::Io(_) | redb::Error::PreviousIo)) {
                 *self.database.write() = None;
@@ -139,18 +143,22 @@ impl Tables {
         let result = {
             let guard = self.database.read();
             let database = guard.as_ref().ok_or_else(|| StoreError::Failed(format!("{FILE} is not open")))?;
-            (|| {
+            shielded(|| {
                 let mut txn = database.begin_write().map_err(redb::Error::from)?;
                 // Without it the file would be walked whole after a crash.
                 txn.set_quick_repair(true);
                 let value = f(&txn)?;
                 txn.commit().map_err(redb::Error::from)?;
                 Ok(value)
-            })()
+            })
         };
         let failure = self.file.take_failure();
         match (result, failure) {
             (Ok(value), _) => Ok(value),
+            (Err(Problem::Damaged), _) => {
+                self.abandon();
+                Err(Problem::Damaged.into_error())
+            }
             (Err(problem), None) => Err(Problem::into_error(problem)),
             (Err(_), Some(failure)) => {
                 // redb refuses everything after a failed write: start it anew on what the file holds.
@@ -164,6 +172,11 @@ impl Tables {
                 Err(StoreError::Io { what: format!("writing {FILE}"), source })
             }
         }
+    }
+
+    /// Leaves a database alone whose pages turned out to be damaged: even dropping it may fail.
+    fn abandon(&self) {
+        std::mem::forget(self.database.write().take());
     }
 
     fn reopen(&self) -> Result<(), StoreError> {
@@ -364,11 +377,28 @@ impl Tables {
     }
 }
 
+impl Drop for Tables {
+    fn drop(&mut self) {
+        if let Some(database) = self.database.get_mut().take()
+            && catch_unwind(AssertUnwindSafe(|| drop(database))).is_err()
+        {
+            tracing::error!("{FILE} is damaged: it could not be closed");
+        }
+    }
+}
+
 fn open_database(file: &Arc<TablesFile>, cache_bytes: usize) -> Result<Database, StoreError> {
-    Builder::new()
-        .set_cache_size(cache_bytes)
-        .create_with_backend(Backend(file.clone()))
-        .map_err(|e| Problem::from(redb::Error::from(e)).into_error())
+    let open = || {
+        let opened = Builder::new().set_cache_size(cache_bytes).create_with_backend(Backend(file.clone()));
+        opened.map_err(|e| Problem::from(redb::Error::from(e)))
+    };
+    shielded(open).map_err(Problem::into_error)
+}
+
+/// redb trusts its pages: some kinds of damage make it panic.
+fn shielded<T>(f: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+    // What was being used is abandoned afterwards.
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or(Err(Problem::Damaged))
 }
 
 fn execution_of(row: &InstanceRow) -> Result<ExecutionId, Problem> {
@@ -411,6 +441,8 @@ fn drop_from<V: redb::Value + 'static>(
 enum Problem {
     Store(StoreError),
     Tables(redb::Error),
+    /// redb panicked.
+    Damaged,
 }
 
 impl From<StoreError> for Problem {
@@ -441,6 +473,7 @@ impl Problem {
                 StoreError::Format(format!("{FILE}: {error}"))
             }
             Self::Tables(error) => corrupt(error.to_string()),
+            Self::Damaged => corrupt("its pages contradict each other; restore it from a backup".into()),
         }
     }
 }

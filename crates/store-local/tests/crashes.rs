@@ -329,7 +329,7 @@ fn run(seed: u64, sabotage: Sabotage, lives: u64) -> Result<Counts, String> {
 }
 
 fn seeds() -> u64 {
-    std::env::var("STRANDLINE_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(150)
+    std::env::var("STRANDLINE_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(60)
 }
 
 #[test]

@@ -245,3 +245,32 @@ fn missing_files_are_refused() {
         assert_eq!(disk.operations(), 0, "{file}");
     }
 }
+
+#[test]
+fn damaged_tables_never_bring_the_process_down() {
+    let sample = sample(true, true);
+    let len = sample.disk.open("tables.redb").unwrap().len().unwrap();
+    let mut random = Random(11);
+    let (mut refused, mut opened) = (0, 0);
+    for n in 0..200 {
+        let disk = sample.disk.fork();
+        let file = disk.open("tables.redb").unwrap();
+        match n % 4 {
+            // The headers are what is read first.
+            0 => file.write_at(&random.bytes(1), random.below(400)).unwrap(),
+            1 => file.set_len(random.below(len)).unwrap(),
+            _ => file.write_at(&random.bytes(16), random.below(len / 8)).unwrap(),
+        }
+        let options = options();
+        let result = std::panic::catch_unwind(|| LocalStore::open_on(Arc::new(disk), options).map(drop));
+        match result {
+            Ok(Ok(())) => opened += 1,
+            Ok(Err(StoreError::Corrupt { .. } | StoreError::Io { .. } | StoreError::Format(_))) => {
+                refused += 1
+            }
+            Ok(Err(error)) => panic!("{n}: {error}"),
+            Err(_) => panic!("{n}: panicked"),
+        }
+    }
+    assert!(refused > 0 && opened > 0, "{refused} refused, {opened} opened");
+}

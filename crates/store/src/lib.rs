@@ -104,10 +104,11 @@ pub enum StoreError {
 pub trait Store: Send + Sync + 'static {
     fn hubs(&self) -> Result<Vec<HubInfo>, StoreError>;
 
-    /// Durable when it returns.
+    /// Durable when it returns. Names are 1 to 64 of `A-Z a-z 0-9 _ -`, partitions 1 to 1024.
     fn create_hub(&self, name: &str, partitions: u16) -> Result<HubInfo, StoreError>;
 
-    /// Hides the hub at once and durably; its rows go in the background.
+    /// Hides the hub at once and durably; its rows go in the background. The name can be used again at
+    /// once, the number never is; the hub's batches no longer pin the log.
     fn delete_hub(&self, name: &str) -> Result<(), StoreError>;
 
     /// Takes a partition over: fences whoever had it and returns what it holds.
@@ -122,7 +123,8 @@ pub trait Store: Send + Sync + 'static {
     fn append(&self, group: &[Batch]) -> Result<(), StoreError>;
 
     /// Writes rows of several partitions in one transaction with the positions they reflect.
-    /// The caller has seen every one of those positions become durable.
+    /// The caller has seen every one of those positions become durable. When it fails with `Full` the
+    /// tables are what they were, and it can be tried again.
     fn flush(&self, rows: &[(PartitionRef, PartitionRows)]) -> Result<(), StoreError>;
 
     fn instance(&self, at: PartitionRef, id: &str) -> Result<Option<InstanceRow>, StoreError>;
