@@ -10,8 +10,9 @@ use syn::{ItemFn, parse_macro_input};
 /// Makes an activity of an async function.
 ///
 /// The function becomes a unit struct of the same name: pass it to `ctx.call` and to `register`, and
-/// call `name.run(..)` with the function's own arguments in unit tests. Arguments are any number of
-/// `State<..>` and `ActivityContext`, then at most one input by value; it returns a `Result`.
+/// call `name.run(..)` with the function's own arguments in unit tests. Where the struct is in scope,
+/// no local variable can have its name. Arguments are any number of `State<..>` and `ActivityContext`,
+/// then at most one input by value; it returns a `Result`.
 ///
 /// `#[activity(name = "ChargeCard", version = "2")]` sets the name and version it is registered under;
 /// by default the function's name and none.
@@ -23,8 +24,8 @@ pub fn activity(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Makes an orchestrator of an async function.
 ///
 /// The function becomes a unit struct of the same name: pass it to `ctx.call`, to `client.start` and
-/// to `register`. Arguments are an `OrchestrationContext`, then at most one input by value; it returns
-/// a `Result`.
+/// to `register`. Where the struct is in scope, no local variable can have its name. Arguments are an
+/// `OrchestrationContext`, then at most one input by value; it returns a `Result`.
 ///
 /// `#[orchestrator(name = "Order", version = "2")]` sets the name and version it is registered under.
 #[proc_macro_attribute]

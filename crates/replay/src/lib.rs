@@ -9,6 +9,12 @@
 //! counter. While the recorded past is replayed, each recorded action must meet the one the code
 //! produced; what is left once the new events are in is the outcome of the turn.
 //!
+//! What it asks of whoever writes the history: the events of a turn stand between its
+//! `OrchestratorStarted` and `OrchestratorCompleted`, those delivered first, then one for each action in
+//! order. Whoever takes the record of an action out again, as a rewind does, leaves a `GenericEvent`
+//! with that action's sequence id in its place: the action is then done anew instead of counting as
+//! one the code should not have taken.
+//!
 //! This crate is pure: time, identity and seeds come from the history. Payloads are opaque text.
 //!
 //! Reading order: `core` (the state code and driver share), `context` and `task` (what code holds),
