@@ -166,7 +166,7 @@ impl Tables {
                 if failure.full {
                     // When this fails too, the next call tries again.
                     let _ = self.reopen();
-                    return Err(StoreError::Full(format!("cannot write {FILE}: {}", failure.message)));
+                    return Err(full(&failure.message));
                 }
                 let source = std::io::Error::other(failure.message);
                 Err(StoreError::Io { what: format!("writing {FILE}"), source })
@@ -182,7 +182,11 @@ impl Tables {
     fn reopen(&self) -> Result<(), StoreError> {
         let mut database = self.database.write();
         if database.is_none() {
-            *database = Some(open_database(&self.file, self.cache_bytes)?);
+            let opened = open_database(&self.file, self.cache_bytes);
+            *database = Some(opened.map_err(|error| match self.file.take_failure() {
+                Some(failure) if failure.full => full(&failure.message),
+                _ => error,
+            })?);
         }
         Ok(())
     }
@@ -375,6 +379,10 @@ impl Tables {
             Ok(value.map(|v| decode("chunks", v.value())).transpose()?)
         })
     }
+}
+
+fn full(message: &str) -> StoreError {
+    StoreError::Full(format!("cannot write {FILE}: {message}"))
 }
 
 impl Drop for Tables {
