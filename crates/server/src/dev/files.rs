@@ -1,0 +1,100 @@
+//! Which files the demo backs up, and how it copies them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use strandline::prelude::*;
+
+/// A demo is over soon, wherever it is started.
+const FILES_MAX: usize = 1000;
+const FILE_BYTES_MAX: u64 = 16 << 20;
+/// In the backup: what was copied. Appears when the backup is complete.
+pub(super) const MANIFEST: &str = "MANIFEST";
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Backup {
+    pub(super) source: PathBuf,
+    pub(super) target: PathBuf,
+    /// Where the hub lives: no part of the backup.
+    pub(super) hub: PathBuf,
+}
+
+impl Backup {
+    /// Of the current directory, to the hub's sibling.
+    pub(super) fn beside(hub: &Path) -> Result<Self> {
+        let hub = std::path::absolute(hub)?;
+        let mut target = hub.clone().into_os_string();
+        target.push("-backup");
+        Ok(Self { source: std::env::current_dir()?, target: target.into(), hub })
+    }
+
+    pub(super) fn manifest(&self) -> PathBuf {
+        self.target.join(MANIFEST)
+    }
+
+    /// Files under the source, but not in hidden folders, `target`, the hub and the backup.
+    pub(super) fn list(&self) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.source.clone()];
+        while let Some(folder) = folders.pop() {
+            // A folder that can't be read is left out, as is what vanishes while we look.
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+                let name = entry.file_name();
+                let skipped = name.to_string_lossy().starts_with('.') || name == "target";
+                if kind.is_dir() && !skipped && path != self.hub && path != self.target {
+                    folders.push(path);
+                } else if kind.is_file() && entry.metadata().is_ok_and(|m| m.len() <= FILE_BYTES_MAX) {
+                    files.push(path.strip_prefix(&self.source)?.to_owned());
+                }
+            }
+            if files.len() >= FILES_MAX {
+                break;
+            }
+        }
+        files.sort();
+        files.truncate(FILES_MAX);
+        Ok(files)
+    }
+
+    /// Copies one file and returns its size; done twice it does the same again.
+    pub(super) fn copy(&self, file: &Path) -> Result<u64> {
+        let target = self.target.join(file);
+        fs::create_dir_all(target.parent().unwrap_or(&self.target))?;
+        let copied = fs::copy(self.source.join(file), &target);
+        copied.with_context(|| format!("copying {}", file.display()))
+    }
+
+    /// Lists the copies; the file appears whole or not at all.
+    pub(super) fn write_manifest(&self, copies: &[(PathBuf, u64)]) -> Result<()> {
+        let lines: String =
+            copies.iter().map(|(file, bytes)| format!("{bytes:10} {}\n", file.display())).collect();
+        fs::create_dir_all(&self.target)?;
+        let unfinished = self.target.join("MANIFEST.unfinished");
+        fs::write(&unfinished, lines)?;
+        fs::rename(unfinished, self.manifest())?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaves_out_hidden_folders_target_the_hub_and_the_backup() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let source = dir.path().to_owned();
+        let (hub, target) = (source.join("hub"), source.join("hub-backup"));
+        for file in ["a.txt", "sub/b.txt", ".git/c", "target/d", "hub/e", "hub-backup/f"] {
+            let path = source.join(file);
+            fs::create_dir_all(path.parent().unwrap_or(&source))?;
+            fs::write(path, file)?;
+        }
+        let backup = Backup { source, target: target.clone(), hub };
+        assert_eq!(backup.list()?, [Path::new("a.txt"), Path::new("sub/b.txt")]);
+        assert_eq!(backup.copy(Path::new("sub/b.txt"))?, 9);
+        assert_eq!(fs::read_to_string(target.join("sub/b.txt"))?, "sub/b.txt");
+        Ok(())
+    }
+}

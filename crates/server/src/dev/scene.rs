@@ -1,0 +1,125 @@
+//! One sample orchestration under its fixed id, from one start of the program to the next.
+
+use serde::Serialize;
+use strandline::prelude::*;
+use strandline::{AnOrchestration, EventKind, InstanceStatus, ReusePolicy, RuntimeStatus};
+
+use super::board::Board;
+
+/// How a run before left an instance.
+pub(super) enum Left {
+    Nothing,
+    Unfinished,
+    Over,
+}
+
+pub(super) struct Scene {
+    pub(super) name: &'static str,
+    instance: Instance<Json>,
+    pub(super) left: Left,
+}
+
+impl Scene {
+    /// Looks what a run before left, and says so.
+    pub(super) async fn find(
+        client: &Client,
+        board: &Board,
+        name: &'static str,
+        id: &str,
+        fresh: bool,
+    ) -> Result<Self> {
+        let instance = client.instance(id)?;
+        let left = match instance.status().await? {
+            None => Left::Nothing,
+            Some(_) if fresh => Left::Nothing,
+            Some(status) if status.status.is_terminal() => {
+                board.say(format_args!("{name} was over before this start: {}", ending(&status)));
+                Left::Over
+            }
+            Some(status) => {
+                let (done, total) = steps(&instance, &status).await?;
+                let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
+                board.say(format_args!(
+                    "carrying on {name}, begun {} ({done}{of} steps were done)",
+                    status.created.format(0)
+                ));
+                board.stands(name, done, total);
+                Left::Unfinished
+            }
+        };
+        Ok(Self { name, instance, left })
+    }
+
+    /// Starts the instance if nothing was left of it.
+    pub(super) async fn begin<C>(
+        &self,
+        client: &Client,
+        board: &Board,
+        code: C,
+        input: C::Input,
+        steps: Option<usize>,
+    ) -> Result<()>
+    where
+        C: Callable<Kind = AnOrchestration>,
+        C::Input: Serialize,
+        C::Output: 'static,
+    {
+        if !matches!(self.left, Left::Nothing) {
+            return Ok(());
+        }
+        board.stands(self.name, 0, steps);
+        client.start(code, input).instance_id(self.instance.id()).reuse(ReusePolicy::replace_any()).await?;
+        board.say(format_args!("{} started", self.name));
+        Ok(())
+    }
+
+    /// Waits for the end and says what it was. True when that is a success.
+    pub(super) async fn end(&self, board: &Board) -> Result<bool> {
+        let status = self.instance.wait().await?;
+        if !matches!(self.left, Left::Over) {
+            let took = status.updated.saturating_since(status.created);
+            board.over(
+                self.name,
+                format_args!("is over after {:.1} s: {}", took.as_secs_f64(), ending(&status)),
+            );
+        }
+        Ok(status.status == RuntimeStatus::Completed)
+    }
+
+    pub(super) async fn raise<T: Serialize>(&self, event: Event<T>, payload: T) -> Result<()> {
+        self.instance.raise(event, payload).await
+    }
+}
+
+/// Status and output in one line.
+fn ending(status: &InstanceStatus) -> String {
+    match status.failure() {
+        Some(failure) => format!("{}: {}", status.status, failure.message),
+        None => format!("{}: {}", status.status, status.output().unwrap_or_default()),
+    }
+}
+
+/// Activities done so far, and of how many if that is known.
+async fn steps(instance: &Instance<Json>, status: &InstanceStatus) -> Result<(usize, Option<usize>)> {
+    let (mut done, mut scheduled, mut last) = (0, 0, String::new());
+    for event in instance.history().await? {
+        match event.kind() {
+            EventKind::TaskCompleted(_) => done += 1,
+            EventKind::TaskScheduled(task) => {
+                scheduled += 1;
+                last.clone_from(&task.name);
+            }
+            _ => {}
+        }
+    }
+    let total = match status.name() {
+        "HelloSequence" => serde_json::from_str::<Vec<String>>(status.input().unwrap_or_default())
+            .ok()
+            .map(|cities| cities.len()),
+        // Known once the files are listed; the manifest is scheduled at the end.
+        "BackupSiteContent" if last == "WriteManifest" => Some(scheduled),
+        "BackupSiteContent" if scheduled > 1 => Some(scheduled + 1),
+        _ => None,
+    };
+    Ok((done, total))
+}
