@@ -59,6 +59,11 @@ impl Board {
         }
     }
 
+    /// Nothing moves any more: no changing line, so that a person can type.
+    pub(crate) fn rest(&self) {
+        self.lock().steps.clear();
+    }
+
     /// An orchestration is over: it leaves the changing line.
     pub(crate) fn over(&self, of: &'static str, line: impl Display) {
         let mut inner = self.lock();

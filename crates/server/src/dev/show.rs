@@ -58,6 +58,7 @@ pub(super) async fn run(hub: &TaskHub, board: &Board, dir: &Path, once: bool, fr
         ensure!(hello && backup && monitor, "a sample did not complete: --fresh runs them anew");
         return Ok(());
     }
+    board.rest();
     if !matches!(approval.left, Left::Over) {
         board.say("Approval waits up to 72 hours for an answer: type approve or reject, then Enter");
     }
