@@ -5,7 +5,6 @@
 
 use std::path::Path;
 
-use strandline::EventKind;
 use strandline::prelude::*;
 
 /// The answer of the one who approves.
@@ -78,24 +77,13 @@ pub(crate) async fn run(dir: &Path, answer: Option<Answer>) -> Result<Report> {
         tokio::task::yield_now().await;
     }
     let waiting = hub.client().pending_timers() - before;
-    println!("{}: waiting, {waiting} timer(s) in the hub", instance.id());
     if let Some(answer) = answer {
         instance.raise(APPROVAL, answer).await?;
     }
     let outcome = instance.output().await?;
     let after = hub.client().pending_timers() - before;
-    println!("{}: {outcome}; {after} timer(s) in the hub", instance.id());
 
-    let mut history = Vec::new();
-    for event in instance.history().await? {
-        let what = match event.kind() {
-            EventKind::TaskScheduled(task) => task.name.as_str(),
-            EventKind::EventRaised(raised) => raised.name.as_str(),
-            _ => "",
-        };
-        println!("  {} {what}", event.kind().name());
-        history.push(event.kind().name());
-    }
+    let history = instance.history().await?.iter().map(|event| event.kind().name()).collect();
     hub.close().await?;
     Ok(Report { outcome, history, timers: (waiting, after) })
 }
@@ -115,6 +103,10 @@ async fn main() -> Result<()> {
             other => bail!("'{other}' is none of approve, reject, silence"),
         }
     }
-    run(&dir, granted.map(|granted| Answer { by: "the boss".to_owned(), granted })).await?;
+    let report = run(&dir, granted.map(|granted| Answer { by: "the boss".to_owned(), granted })).await?;
+    let (waiting, after) = report.timers;
+    println!("{waiting} timer in the hub while it waited");
+    println!("{}", report.outcome);
+    println!("{after} timers in the hub afterwards; the history: {}", report.history.join(", "));
     Ok(())
 }

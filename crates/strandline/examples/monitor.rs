@@ -102,7 +102,6 @@ pub(crate) async fn run(dir: &Path, limit: usize) -> Result<Report> {
         Err(error) => error,
         Ok(text) => bail!("a terminated monitor returned {text}"),
     };
-    println!("{}: {ended}", unwanted.id());
     job.await??;
     let report = Report { done: primes.output().await?, expired: never_begun.output().await?, ended };
     hub.close().await?;
@@ -121,6 +120,9 @@ async fn main() -> Result<()> {
             number => limit = number.parse().with_context(|| format!("'{number}' is not a number"))?,
         }
     }
-    run(&dir, limit).await?;
+    let report = run(&dir, limit).await?;
+    println!("the first: {}", report.done);
+    println!("the second: {}", report.expired);
+    println!("the third: {}", report.ended);
     Ok(())
 }
