@@ -69,20 +69,22 @@ pub(crate) async fn run(dir: &Path, answer: Option<Answer>) -> Result<Report> {
     hub.worker().register((request_approval, process_approval, escalate, approval)).start()?;
     let patience = if answer.is_some() { hours(72) } else { secs(1) };
     let expense = Expense { item: "a coffee machine".to_owned(), euros: 800, patience };
-    let before = hub.client().pending_timers();
     let instance = hub.client().start(approval, expense).await?;
 
     // The timer exists from the turn on that sets the custom status.
-    while instance.wait_started().await?.custom_status.is_none() {
+    loop {
+        let status = instance.wait_started().await?;
+        if status.custom_status.is_some() || status.status.is_terminal() {
+            break;
+        }
         tokio::task::yield_now().await;
     }
-    let waiting = hub.client().pending_timers() - before;
+    let waiting = hub.client().pending_timers();
     if let Some(answer) = answer {
         instance.raise(APPROVAL, answer).await?;
     }
     let outcome = instance.output().await?;
-    let after = hub.client().pending_timers() - before;
-
+    let after = hub.client().pending_timers();
     let history = instance.history().await?.iter().map(|event| event.kind().name()).collect();
     hub.close().await?;
     Ok(Report { outcome, history, timers: (waiting, after) })

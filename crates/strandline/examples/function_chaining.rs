@@ -109,10 +109,6 @@ pub(crate) async fn run(dir: &Path, text: &Path, fail_at_f3: bool) -> Result<(Re
     let job = Job { text: fs::canonicalize(text)?, work: dir.with_extension("work") };
     let instance = hub.client().start(function_chaining, job).await?;
     let outcome = instance.output().await;
-    match &outcome {
-        Ok(report) => println!("the most frequent words:\n{report}"),
-        Err(error) => println!("failed, and undone: {error:#}"),
-    }
     let mut called = Vec::new();
     for event in instance.history().await? {
         if let strandline::EventKind::TaskScheduled(task) = event.kind() {
@@ -135,6 +131,11 @@ async fn main() -> Result<()> {
             path => text = path.into(),
         }
     }
-    run(&dir, &text, fail).await?;
+    let (outcome, called) = run(&dir, &text, fail).await?;
+    println!("called: {}", called.join(", "));
+    match outcome {
+        Ok(report) => println!("the most frequent words:\n{report}"),
+        Err(error) => println!("failed, and undone: {error:#}"),
+    }
     Ok(())
 }
