@@ -137,7 +137,7 @@ proptest! {
         let code = Rc::new(code);
         let mut hub = Hub::started(program(move |ctx| eval(ctx, code.clone()).map(Ok)));
         let mut choices = choices.into_iter().cycle();
-        let mut turns = 0;
+        let mut turns = 0usize;
         while hub.ended.is_none() {
             let (choice, batch) = choices.next().expect("a cycle never ends");
             turns += 1;
@@ -149,10 +149,11 @@ proptest! {
             let mut events = Vec::new();
             for n in 0..=batch % 4 {
                 let ids: Vec<i32> = hub.open.keys().copied().collect();
-                let pick = usize::from(choice.wrapping_add(n.wrapping_mul(31)));
+                // The turn counts too: choices that repeat must not starve anybody.
+                let pick = usize::from(choice) + usize::from(n) * 31 + turns;
                 // Every third event is an external one, so that waits end too.
                 if ids.is_empty() || (pick + usize::from(n)) % 3 == 0 {
-                    events.push(raised(&format!("E{}", (batch / 4 + n) % 2), &format!("v{turns}.{n}")));
+                    events.push(raised(&format!("E{}", (pick / 3) % 2), &format!("v{turns}.{n}")));
                     continue;
                 }
                 let id = ids[pick % ids.len()];
