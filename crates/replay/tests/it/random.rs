@@ -152,7 +152,7 @@ proptest! {
                 // The turn counts too: choices that repeat must not starve anybody.
                 let pick = usize::from(choice) + usize::from(n) * 31 + turns;
                 // Every third event is an external one, so that waits end too.
-                if ids.is_empty() || (pick + usize::from(n)) % 3 == 0 {
+                if ids.is_empty() || (pick + usize::from(n)).is_multiple_of(3) {
                     events.push(raised(&format!("E{}", (pick / 3) % 2), &format!("v{turns}.{n}")));
                     continue;
                 }
