@@ -15,7 +15,7 @@ mod read;
 mod recover;
 mod turns;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use strandline_hub::message::Message;
@@ -189,7 +189,7 @@ pub struct Pipeline<T> {
     turns_out: Lookup<InstanceId, turns::TurnOut>,
     next_token: u64,
     served: Option<Arc<[String]>>,
-    unserved: BTreeMap<String, Vec<InstanceId>>,
+    unserved: BTreeMap<String, BTreeSet<InstanceId>>,
 
     waiters: Lookup<InstanceId, Vec<read::Waiter<T>>>,
     /// Messages up to this sequence are on their way, by receiver.

@@ -132,7 +132,11 @@ impl<T: Ticket> Pipeline<T> {
         self.served = names;
         for (_, ids) in std::mem::take(&mut self.unserved) {
             for id in ids {
-                self.changed(&id);
+                // It may have left memory meanwhile, so whether it is ready shows when it is handed out.
+                if !self.queued.contains(&id) {
+                    self.queued.insert(id.clone(), ());
+                    self.ready.push_back(id);
+                }
             }
         }
     }
@@ -157,6 +161,6 @@ impl<T: Ticket> Pipeline<T> {
             tracing::warn!(orchestrator = %name, instance = %id, ?nearest,
                 "no worker serves this orchestrator: its instances wait");
         }
-        self.unserved.entry(name).or_default().push(id);
+        self.unserved.entry(name).or_default().insert(id);
     }
 }
