@@ -9,7 +9,7 @@ use strandline_model::{
 
 use crate::instance::{Instance, OpenTask, execution_of, start_of};
 use crate::message::{ChildEnded, MessageBody, RaiseEvent, StartChild, Terminate};
-use crate::partition::{Ledger, Partition};
+use crate::partition::{Ledger, Partition, Sabotage};
 use crate::record::{Arrived, Committed, Created, Next, Record};
 use crate::row::TimerKey;
 
@@ -103,7 +103,7 @@ fn commit(instance: &mut Instance, ledger: &mut Ledger, record: Committed) {
             }
         }
     } else if record.ended.is_some() {
-        keep_undelivered(instance);
+        keep_undelivered(instance, ledger);
     }
     for event in record.events {
         apply_action(instance, ledger, event);
@@ -208,9 +208,10 @@ fn terminate_children(instance: &mut Instance, ledger: &mut Ledger, reason: Opti
 
 /// What was accepted is in the history: raised events nobody saw are kept there, marked. Results of
 /// tasks that nobody waits for any more are not.
-fn keep_undelivered(instance: &mut Instance) {
+fn keep_undelivered(instance: &mut Instance, ledger: &Ledger) {
     while let Some(event) = instance.take() {
         match event.kind() {
+            EventKind::EventRaised(_) if ledger.sabotage == Sabotage::LoseUndelivered => {}
             EventKind::EventRaised(_) => {
                 let mut event = Arc::unwrap_or_clone(event);
                 if let EventKind::EventRaised(raised) = event.kind_mut() {
@@ -225,7 +226,7 @@ fn keep_undelivered(instance: &mut Instance) {
 }
 
 fn end(instance: &mut Instance, ledger: &mut Ledger, ended: HistoryEvent) {
-    keep_undelivered(instance);
+    keep_undelivered(instance, ledger);
     clear_open(instance, ledger);
     tell_parent(instance, ledger, &ended);
     instance.suspended = false;

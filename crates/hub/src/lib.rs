@@ -23,6 +23,6 @@ pub use decide::{Decision, Discard, Effect, decide};
 pub use evolve::evolve;
 pub use instance::{History, Instance, OpenTask};
 pub use lookup::Lookup;
-pub use partition::{Identity, Partition};
+pub use partition::{Identity, Partition, Sabotage};
 pub use record::Record;
 pub use reply::{InstanceStatus, Refusal, Reply};

@@ -18,6 +18,20 @@ pub struct Identity {
     pub partitions: u16,
 }
 
+/// Bugs the simulator plants to see that it finds them.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Sabotage {
+    #[default]
+    None,
+    /// A second result of a task is recorded like the first.
+    AcceptDuplicates,
+    /// A result is delivered to whatever execution the instance has now.
+    AcceptStrangers,
+    /// Events accepted and not seen by any turn vanish when the instance ends.
+    LoseUndelivered,
+}
+
 /// The state of one partition: its singletons, and those of its instances that are in memory.
 #[derive(Debug)]
 pub struct Partition {
@@ -44,6 +58,7 @@ pub(crate) struct Ledger {
     pub sent: BTreeMap<u16, u64>,
     /// Messages not acknowledged, by receiver and sequence.
     pub outbox: BTreeMap<(u16, u64), Arc<Message>>,
+    pub sabotage: Sabotage,
 }
 
 impl Ledger {
@@ -87,11 +102,17 @@ impl Partition {
                 received: narrow(row.received),
                 sent: narrow(row.sent),
                 outbox: outbox.collect(),
+                sabotage: Sabotage::None,
             },
             dirty: BTreeSet::new(),
             flushing: BTreeSet::new(),
             memory_bytes: 0,
         }
+    }
+
+    #[doc(hidden)]
+    pub fn sabotage(&mut self, sabotage: Sabotage) {
+        self.ledger.sabotage = sabotage;
     }
 
     pub fn identity(&self) -> Identity {

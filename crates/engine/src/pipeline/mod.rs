@@ -119,6 +119,8 @@ pub enum Sabotage {
     FlushBeforeDurable,
     /// Fires timers a second early.
     FireEarly,
+    /// A bug of the state machine.
+    Hub(strandline_hub::Sabotage),
 }
 
 /// Counters of one pipeline, since it was made.
@@ -243,6 +245,9 @@ impl<T: Ticket> Pipeline<T> {
 
     pub fn sabotage(&mut self, sabotage: Sabotage) {
         self.sabotage = sabotage;
+        if let Sabotage::Hub(sabotage) = sabotage {
+            self.partition.sabotage(sabotage);
+        }
     }
 
     /// About how many bytes of records the queued input will take.

@@ -6,7 +6,7 @@ use strandline_model::{
 use super::control::arrival;
 use super::{Decision, Discard};
 use crate::instance::OpenTask;
-use crate::partition::{Partition, whole_millis};
+use crate::partition::{Partition, Sabotage, whole_millis};
 use crate::record::{Record, StartDue};
 use crate::reply::Reply;
 use crate::row::TimerKey;
@@ -21,9 +21,11 @@ pub(super) fn activity_finished(
     result: Result<Option<String>, FailureDetails>,
 ) -> Decision {
     let open = state.instance(id.as_str()).is_some_and(|instance| {
-        instance.execution == execution
+        let sabotage = state.ledger.sabotage;
+        (instance.execution == execution || sabotage == Sabotage::AcceptStrangers)
             && !instance.is_over()
-            && matches!(instance.open.get(&task_id), Some(OpenTask::Activity { .. }))
+            && (matches!(instance.open.get(&task_id), Some(OpenTask::Activity { .. }))
+                || sabotage == Sabotage::AcceptDuplicates)
     });
     if !open {
         return Decision::discard(Discard::LateResult, "the task has a result or its execution is over");
