@@ -1,0 +1,148 @@
+//! What the runs came across. A counter that stays at zero over many seeds means that the simulator no
+//! longer tests what it claims to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Everything the simulator must come across.
+pub const EXPECTED: &[&str] = &[
+    "action/activity",
+    "action/cancel activity",
+    "action/cancel child",
+    "action/cancel timer",
+    "action/child",
+    "action/complete",
+    "action/continue as new",
+    "action/fail",
+    "action/fire and forget",
+    "action/invalid",
+    "action/send event",
+    "action/timer",
+    "activity/cancelled",
+    "activity/delivered twice",
+    "activity/failed",
+    "activity/late",
+    "activity/run",
+    "activity/survived a crash",
+    "audit/compared",
+    "audit/rehearsed",
+    "call/cancel wait",
+    "call/history",
+    "call/outcome unknown",
+    "call/raise",
+    "call/resume",
+    "call/start",
+    "call/start scheduled",
+    "call/status",
+    "call/suspend",
+    "call/terminate",
+    "call/terminate recursive",
+    "call/wait ended",
+    "call/wait started",
+    "clock/back at restart",
+    "clock/forward at restart",
+    "code/awaits nothing durable",
+    "code/non-determinism",
+    "code/panic",
+    "code/retry",
+    "code/status set",
+    "code/too many actions",
+    "crash/in append",
+    "crash/in flush",
+    "crash/in recovery",
+    "crash/kill",
+    "crash/power",
+    "discard/duplicate message",
+    "discard/late result",
+    "discard/stale turn",
+    "discard/target over",
+    "discard/unknown target",
+    "event/buffered before start",
+    "event/carried over",
+    "event/consumed",
+    "event/dropped at continue as new",
+    "event/undelivered",
+    "fault/failed sync",
+    "fault/failed write",
+    "fault/no space",
+    "fault/usurped",
+    "log/acknowledged group of several",
+    "log/batch in several frames",
+    "log/group torn",
+    "log/stale epoch refused",
+    "log/stale position refused",
+    "log/tail recovered",
+    "log/trimmed",
+    "log/segment recycled",
+    "log/unacknowledged kept",
+    "log/unacknowledged lost",
+    "pipeline/chunk read",
+    "pipeline/evicted",
+    "pipeline/loaded",
+    "pipeline/replayed",
+    "pipeline/speculated",
+    "pipeline/turn kept out",
+    "pipeline/unserved",
+    "refusal/already exists",
+    "refusal/invalid",
+    "refusal/not found",
+    "refusal/overloaded",
+    "refusal/stale",
+    "refusal/storage full",
+    "refusal/terminal",
+    "refusal/too large",
+    "reply/accepted",
+    "reply/started",
+    "reply/unchanged",
+    "start/replaced live",
+    "start/replaced terminal",
+    "timer/fired",
+    "timer/overdue at restart",
+    "tree/child refused",
+    "tree/child told its parent",
+    "tree/terminated with its parent",
+    "turn/out while suspended",
+    "worker/evicted",
+    "worker/shadow replay",
+];
+
+/// Counters by name.
+#[derive(Clone, Debug, Default)]
+pub struct Coverage(BTreeMap<&'static str, u64>);
+
+impl Coverage {
+    pub(crate) fn hit(&mut self, name: &'static str) {
+        self.add(name, 1);
+    }
+
+    pub(crate) fn add(&mut self, name: &'static str, count: u64) {
+        debug_assert!(EXPECTED.contains(&name), "{name} is not listed");
+        if count > 0 {
+            *self.0.entry(name).or_default() += count;
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        for (name, count) in &other.0 {
+            *self.0.entry(name).or_default() += count;
+        }
+    }
+
+    pub fn count(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
+
+    /// What was never seen.
+    pub fn missing(&self) -> Vec<&'static str> {
+        EXPECTED.iter().copied().filter(|name| self.count(name) == 0).collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for name in EXPECTED {
+            writeln!(f, "{name:<34} {:>12}", self.count(name))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! What kind of world a seed is: sizes, limits and how much goes wrong.
+
+use std::rc::Rc;
+
+use strandline_engine::pipeline::PipelineConfig;
+use strandline_store_local::LocalOptions;
+
+use crate::chance::Chance;
+use crate::mutants::Mutant;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Knobs {
+    pub(crate) steps: u64,
+    /// Partitions of each hub.
+    pub(crate) hubs: Vec<u16>,
+    /// Ids everyone uses, so that calls collide.
+    pub(crate) ids: Rc<[String]>,
+    pub(crate) pipeline: PipelineConfig,
+    pub(crate) store: LocalOptions,
+    /// Above this much untrimmed log, new work is refused.
+    pub(crate) log_refuse_above: u64,
+    pub(crate) actions_max: usize,
+    /// Payloads of many kilobytes.
+    pub(crate) big: bool,
+    /// A crash about every so many steps; 0: none.
+    pub(crate) crash_every: u64,
+    pub(crate) fault_every: u64,
+    /// Turns stay out for a while this often, once in so many.
+    pub(crate) slow_turns: u64,
+    pub(crate) flush_every: u64,
+    /// Client calls per hundred steps.
+    pub(crate) calls: u32,
+}
+
+impl Knobs {
+    pub(crate) fn of(chance: &mut Chance, mutant: Option<Mutant>) -> Self {
+        let defaults = PipelineConfig::default();
+        let pipeline = PipelineConfig {
+            undurable_bytes_max: *chance.pick(&[2_000, 60_000, defaults.undurable_bytes_max]),
+            undurable_records_max: *chance.pick(&[3, 40, defaults.undurable_records_max]),
+            consecutive_turns_max: *chance.pick(&[1, 2, 16]),
+            cache_bytes: *chance.pick(&[1_500, 6_000, 40_000, 1 << 20]),
+        };
+        let store = LocalOptions {
+            segment_min: 4096 << chance.below(3),
+            segment_max: 16384 << chance.below(2),
+            frame_bytes: 256 << chance.below(5),
+            cache_bytes: *chance.pick(&[0, 256 << 10]),
+            sabotage: mutant.map(Mutant::in_store).unwrap_or_default(),
+            ..LocalOptions::simulated(chance.next())
+        };
+        let partitions = chance.between(1, 4) as u16;
+        let hubs = if chance.one_in(4) { vec![partitions, chance.between(1, 2) as u16] } else { vec![partitions] };
+        let names = ["a", "b", "c", "größe/ü#? 😀", "e", "f"];
+        let mut ids: Vec<String> = names[..chance.between(2, 6) as usize].iter().map(|s| (*s).to_owned()).collect();
+        if chance.one_in(8) {
+            ids.push("x".repeat(256));
+        }
+        Self {
+            steps: chance.between(100, 500),
+            hubs,
+            ids: ids.into(),
+            pipeline,
+            store,
+            log_refuse_above: *chance.pick(&[8 << 10, 64 << 10, 1 << 20]),
+            actions_max: *chance.pick(&[10, 1000, 1000]),
+            big: chance.one_in(6),
+            crash_every: *chance.pick(&[0, 40, 120, 300]),
+            fault_every: *chance.pick(&[0, 30, 100]),
+            slow_turns: *chance.pick(&[2, 6, 1000]),
+            flush_every: *chance.pick(&[4, 15, 60]),
+            calls: *chance.pick(&[8, 20, 40]),
+        }
+    }
+}

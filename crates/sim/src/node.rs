@@ -1,0 +1,93 @@
+//! A node: a store, the pipelines of its partitions, and everything on its way between them.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use strandline_engine::pipeline::{self, PendingFlush, Pipeline};
+use strandline_engine::worker::TurnOutcome;
+use strandline_hub::message::Message;
+use strandline_hub::row::PartitionRows;
+use strandline_model::InstanceId;
+use strandline_store::{Batch, PartitionRef};
+use strandline_store_local::LocalStore;
+
+/// Who waits for an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) call: usize,
+    pub(crate) abandoned: Rc<Cell<bool>>,
+}
+
+impl pipeline::Ticket for Ticket {
+    fn is_abandoned(&self) -> bool {
+        self.abandoned.get()
+    }
+}
+
+/// The outcome of a turn on its way back.
+pub(crate) struct TurnDone {
+    pub(crate) at: PartitionRef,
+    pub(crate) instance: InstanceId,
+    pub(crate) token: u64,
+    pub(crate) outcome: TurnOutcome,
+}
+
+/// What a flush writes of one partition.
+pub(crate) enum Flushing {
+    Captured(PendingFlush),
+    Encoded(PartitionRows),
+}
+
+impl Flushing {
+    pub(crate) fn position(&self) -> u64 {
+        match self {
+            Self::Captured(pending) => pending.position,
+            Self::Encoded(rows) => rows.partition.position,
+        }
+    }
+}
+
+pub(crate) struct Node {
+    pub(crate) store: Arc<LocalStore>,
+    pub(crate) pipelines: BTreeMap<PartitionRef, Pipeline<Ticket>>,
+    /// Batches handed to the log, in order.
+    pub(crate) queue: VecDeque<Batch>,
+    /// Appended, but nobody was told yet.
+    pub(crate) acks: VecDeque<Vec<(PartitionRef, u64)>>,
+    /// How far the log is durable, as its writer knows.
+    pub(crate) durable: BTreeMap<PartitionRef, u64>,
+    /// The group appended last.
+    pub(crate) last_group: Vec<Batch>,
+    /// The flush under way.
+    pub(crate) flush: Vec<(PartitionRef, Flushing)>,
+    pub(crate) turns: Vec<TurnDone>,
+    /// Messages on their way, in order for each pair of partitions.
+    pub(crate) messages: BTreeMap<(PartitionRef, u16), VecDeque<Arc<Message>>>,
+}
+
+impl Node {
+    pub(crate) fn new(store: Arc<LocalStore>) -> Self {
+        Self {
+            store,
+            pipelines: BTreeMap::new(),
+            queue: VecDeque::new(),
+            acks: VecDeque::new(),
+            durable: BTreeMap::new(),
+            last_group: Vec::new(),
+            flush: Vec::new(),
+            turns: Vec::new(),
+            messages: BTreeMap::new(),
+        }
+    }
+
+    /// Nothing is left to do but to wait for time to pass or for clients.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+            && self.acks.is_empty()
+            && self.turns.is_empty()
+            && self.messages.is_empty()
+            && self.pipelines.values().all(|p| p.is_quiet() && p.is_durable())
+    }
+}
