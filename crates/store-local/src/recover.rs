@@ -85,6 +85,9 @@ pub(crate) fn open(disk: Arc<dyn Disk>, place: &str, options: LocalOptions) -> R
     for name in listed()?.iter().filter(|n| n.strip_suffix(UNFINISHED).is_some_and(ours)) {
         disk.remove(name).map_err(io_error(|| format!("removing {name}")))?;
     }
+    // A process that was killed between renaming a file and syncing the directory left a name that is
+    // there now and gone after a power cut, with everything appended to the file meanwhile.
+    disk.sync_dir().map_err(io_error(|| format!("syncing {place}")))?;
     make_certain(&segments, &found)?;
     if new_log {
         let made = Segment::create(&*disk, identity, meta.first_segment, options.segment_min)
