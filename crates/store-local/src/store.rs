@@ -28,9 +28,10 @@ const DROP_SLICE: usize = 1000;
 /// The embedded store. See the crate's documentation.
 pub struct LocalStore {
     core: Arc<Core>,
-    background: Option<Background>,
+    /// `None` without a thread, and once closed.
+    background: Mutex<Option<Background>>,
     // Dropped last: until then nobody else may touch the files.
-    _lock: Option<DirLock>,
+    lock: Mutex<Option<DirLock>>,
 }
 
 /// What the callers and the background thread share.
@@ -111,7 +112,7 @@ impl LocalStore {
             closed: AtomicBool::new(false),
         });
         let background = if threaded { Some(Background::start(core.clone())?) } else { None };
-        Ok(Self { core, background, _lock: lock })
+        Ok(Self { core, background: Mutex::new(background), lock: Mutex::new(lock) })
     }
 
     /// Rows of deleted hubs remain to be dropped.
@@ -121,7 +122,7 @@ impl LocalStore {
 
     /// Lets the background thread look for work, or does it here when there is none.
     fn tend(&self) -> Result<(), StoreError> {
-        match &self.background {
+        match &*self.background.lock() {
             Some(background) => {
                 background.wake();
                 Ok(())
@@ -301,7 +302,7 @@ impl Store for LocalStore {
 
     fn delete_hub(&self, name: &str) -> Result<(), StoreError> {
         self.core.writing(|| self.core.delete_hub(name))?;
-        if let Some(background) = &self.background {
+        if let Some(background) = &*self.background.lock() {
             background.wake();
         }
         Ok(())
@@ -360,7 +361,7 @@ impl Store for LocalStore {
         self.core.writing(|| {
             self.core.log.mark_durable(false)?;
             self.tend()?;
-            if self.background.is_none() && self.core.has_drops() {
+            if self.background.lock().is_none() && self.core.has_drops() {
                 self.core.drop_some_rows()?;
             }
             Ok(())
@@ -368,8 +369,13 @@ impl Store for LocalStore {
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        self.core.writing(|| self.core.log.mark_durable(true))?;
+        let marked = self.core.writing(|| self.core.log.mark_durable(true));
         self.core.closed.store(true, Ordering::Release);
-        Ok(())
+        // Whoever still holds the store may drop it late: nothing of it touches the files from here on,
+        // so the directory can be opened again at once.
+        drop(self.background.lock().take());
+        self.core.tables.close();
+        drop(self.lock.lock().take());
+        marked
     }
 }

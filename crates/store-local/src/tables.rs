@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use redb::{
@@ -30,6 +31,7 @@ pub(crate) struct Tables {
     database: RwLock<Option<Database>>,
     /// One writer at a time.
     writing: Mutex<()>,
+    closed: AtomicBool,
 }
 
 /// What must be known of the tables when a store is opened.
@@ -104,7 +106,21 @@ impl Tables {
 
     fn start(file: Arc<TablesFile>, cache_bytes: usize) -> Result<Self, StoreError> {
         let database = open_database(&file, cache_bytes)?;
-        Ok(Self { file, cache_bytes, database: RwLock::new(Some(database)), writing: Mutex::new(()) })
+        Ok(Self {
+            file,
+            cache_bytes,
+            database: RwLock::new(Some(database)),
+            writing: Mutex::new(()),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Lets go of the file; every later call fails.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let _one = self.writing.lock();
+        let database = self.database.write().take();
+        discard(database);
     }
 
     pub(crate) fn release(&self) -> Result<(), StoreError> {
@@ -181,6 +197,9 @@ impl Tables {
 
     fn reopen(&self) -> Result<(), StoreError> {
         let mut database = self.database.write();
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Failed("it is closed".into()));
+        }
         if database.is_none() {
             let opened = open_database(&self.file, self.cache_bytes);
             *database = Some(opened.map_err(|error| match self.file.take_failure() {
@@ -387,11 +406,14 @@ fn full(message: &str) -> StoreError {
 
 impl Drop for Tables {
     fn drop(&mut self) {
-        if let Some(database) = self.database.get_mut().take()
-            && catch_unwind(AssertUnwindSafe(|| drop(database))).is_err()
-        {
-            tracing::error!("{FILE} is damaged: it could not be closed");
-        }
+        discard(self.database.get_mut().take());
+    }
+}
+
+/// Damaged pages can make redb panic even here.
+fn discard(database: Option<Database>) {
+    if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+        tracing::error!("{FILE} is damaged: it could not be closed");
     }
 }
 

@@ -34,8 +34,9 @@ fn check_finished(store: &LocalStore, at: PartitionRef, epoch: u64) {
     failed(store.reserve(1));
     failed(store.idle());
     failed(store.create_hub("x", 1).map(drop));
-    failed(store.close());
     store.instance(at, COUNTER).unwrap();
+    failed(store.close());
+    failed(store.instance(at, COUNTER).map(drop));
 }
 
 #[test]

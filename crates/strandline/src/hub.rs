@@ -150,7 +150,7 @@ impl DataDirectoryBuilder {
             None => {
                 let disk = Arc::new(MemoryDisk::default());
                 Box::new(move || {
-                    Ok(Arc::new(LocalStore::open_on(disk.clone(), LocalOptions::default())?)
+                    Ok(Arc::new(LocalStore::open_on(disk.clone(), LocalOptions::in_memory())?)
                         as Arc<dyn Store>)
                 })
             }

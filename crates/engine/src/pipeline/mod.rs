@@ -52,6 +52,9 @@ impl Default for PipelineConfig {
     }
 }
 
+/// Instances looked at for eviction in one go.
+const EVICTIONS_MAX: usize = 64;
+
 /// Timers fired in one decision.
 const TIMERS_MAX: usize = 1000;
 
@@ -556,12 +559,10 @@ impl<T: Ticket> Pipeline<T> {
 
     fn evict(&mut self) {
         // A bounded number of tries: instances that must stay go to the back of the line.
-        let mut tries = 64;
-        while self.partition.memory_bytes() > self.config.cache_bytes
-            || self.partition.loaded() > self.config.cache_bytes / 256
-        {
-            let Some(id) = self.residents.pop_front().filter(|_| tries > 0) else { break };
-            tries -= 1;
+        for _ in 0..EVICTIONS_MAX {
+            let over = self.partition.memory_bytes() > self.config.cache_bytes
+                || self.partition.loaded() > self.config.cache_bytes / 256;
+            let Some(id) = over.then(|| self.residents.pop_front()).flatten() else { break };
             let busy = self.turns_out.contains(&id) || self.queued.contains(&id);
             if !busy && self.partition.evict(&id) {
                 self.counters.evicted += 1;

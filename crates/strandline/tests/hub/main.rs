@@ -1,0 +1,12 @@
+//! The SDK on a real hub: what a program sees of orchestrations, clients and activities.
+
+mod activities;
+mod bad_input;
+mod children;
+mod control;
+mod events;
+mod isolation;
+mod lifecycle;
+mod restart;
+mod support;
+mod timers;
