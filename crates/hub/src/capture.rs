@@ -72,7 +72,14 @@ impl Partition {
     /// The rows of the last capture are in the tables.
     pub fn flushed(&mut self) {
         for id in std::mem::take(&mut self.flushing) {
-            self.change(id.as_str(), |instance, _| instance.trim());
+            let over = self.change(id.as_str(), |instance, _| {
+                instance.trim();
+                instance.is_over()
+            });
+            // What is over is rarely asked for: it makes room at once.
+            if over == Some(true) {
+                self.evict(&id);
+            }
         }
     }
 }
@@ -137,9 +144,9 @@ impl Instance {
 }
 
 impl Capture {
-    /// Whether there is anything to write but the position.
-    pub fn is_empty(&self) -> bool {
-        self.instances.is_empty() && self.timers_added.is_empty() && self.timers_removed.is_empty()
+    /// How many instances there are to write.
+    pub fn instances(&self) -> usize {
+        self.instances.len()
     }
 
     /// The rows to write with `position`, the batch at whose boundary the capture was made.

@@ -358,7 +358,7 @@ pub(crate) fn execution_of(bytes: &[u8]) -> ExecutionId {
 pub(crate) fn start_of(event: &HistoryEvent) -> &ExecutionStarted {
     static NONE: std::sync::OnceLock<ExecutionStarted> = std::sync::OnceLock::new();
     match event.kind() {
-        EventKind::ExecutionStarted(start) => start,
+        EventKind::ExecutionStarted(start) => start.as_ref(),
         _ => NONE.get_or_init(ExecutionStarted::default),
     }
 }

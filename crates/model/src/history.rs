@@ -42,10 +42,11 @@ impl HistoryEvent {
 
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum EventKind {
-    #[prost(message, tag = "3")]
-    ExecutionStarted(ExecutionStarted),
-    #[prost(message, tag = "4")]
-    ExecutionCompleted(ExecutionCompleted),
+    // Boxed: they are large and rare, and every event takes the room of the largest.
+    #[prost(message, boxed, tag = "3")]
+    ExecutionStarted(Box<ExecutionStarted>),
+    #[prost(message, boxed, tag = "4")]
+    ExecutionCompleted(Box<ExecutionCompleted>),
     #[prost(message, tag = "5")]
     ExecutionTerminated(ExecutionTerminated),
     #[prost(message, tag = "6")]

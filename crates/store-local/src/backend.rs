@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use redb::StorageBackend;
@@ -17,6 +18,8 @@ pub(crate) struct TablesFile {
     file: Arc<dyn DiskFile>,
     held_back: RwLock<Option<HeldBack>>,
     failure: Mutex<Option<Failure>>,
+    /// Bytes written since it was opened.
+    written: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -34,9 +37,14 @@ pub(crate) struct Failure {
 }
 
 impl TablesFile {
+    /// Bytes written to the file since it was opened.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn new(file: Arc<dyn DiskFile>, hold_back: bool) -> io::Result<Self> {
         let held = if hold_back { Some(HeldBack { len: file.len()?, ..HeldBack::default() }) } else { None };
-        Ok(Self { file, held_back: RwLock::new(held), failure: Mutex::new(None) })
+        Ok(Self { file, held_back: RwLock::new(held), failure: Mutex::new(None), written: AtomicU64::new(0) })
     }
 
     /// Writes what was held back; from now on writes go to the file.
@@ -153,6 +161,7 @@ impl StorageBackend for Backend {
         if let Some(held) = &mut *self.0.held_back.write() {
             return self.0.write_held(held, offset, data);
         }
+        self.0.written.fetch_add(data.len() as u64, Ordering::Relaxed);
         self.0.note(false, self.0.file.write_at(data, offset))
     }
 }

@@ -353,6 +353,7 @@ impl Store for LocalStore {
         StoreStats {
             log_syncs: self.core.log.syncs.load(Ordering::Relaxed),
             log_bytes: self.core.log.bytes.load(Ordering::Relaxed),
+            table_bytes: self.core.tables.written(),
             flushes: self.core.flushes.load(Ordering::Relaxed),
         }
     }

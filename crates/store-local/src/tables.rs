@@ -115,6 +115,11 @@ impl Tables {
         })
     }
 
+    /// Bytes written since it was opened.
+    pub(crate) fn written(&self) -> u64 {
+        self.file.written()
+    }
+
     /// Lets go of the file; every later call fails.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);

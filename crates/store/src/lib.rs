@@ -69,7 +69,10 @@ pub struct LogUsage {
 pub struct StoreStats {
     /// Syncs of the log: one for each group appended.
     pub log_syncs: u64,
+    /// Bytes of frames in the log.
     pub log_bytes: u64,
+    /// Bytes written to the tables.
+    pub table_bytes: u64,
     pub flushes: u64,
 }
 

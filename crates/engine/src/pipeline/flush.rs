@@ -15,6 +15,11 @@ pub struct PendingFlush {
 }
 
 impl PendingFlush {
+    /// How many instances it writes.
+    pub fn instances(&self) -> usize {
+        self.capture.instances()
+    }
+
     /// Encodes the rows; meant for the flush thread.
     pub fn into_rows(self) -> PartitionRows {
         self.capture.into_rows(self.position, self.time)

@@ -558,6 +558,11 @@ impl<T: Ticket> Pipeline<T> {
     }
 
     fn evict(&mut self) {
+        // Instances that left at the end of their lives leave their names here.
+        if self.residents.len() > 2 * self.partition.loaded() + EVICTIONS_MAX {
+            let mut seen = BTreeSet::new();
+            self.residents.retain(|id| !self.partition.is_missing(id.as_str()) && seen.insert(id.clone()));
+        }
         // A bounded number of tries: instances that must stay go to the back of the line.
         for _ in 0..EVICTIONS_MAX {
             let over = self.partition.memory_bytes() > self.config.cache_bytes

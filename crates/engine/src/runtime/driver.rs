@@ -162,22 +162,15 @@ impl Driver {
         if began == 0 { None } else { Some((began, self.turn_of.lock().clone()?)) }
     }
 
-    /// Captures what the tables lack of all partitions, closing their batches first.
-    pub(crate) fn capture(&self, running: &Running, this: &Arc<Self>) -> Vec<(u16, PendingFlush)> {
-        let count = self.core.lock().pipelines.len();
-        let mut captured = Vec::new();
-        for index in 0..count {
-            // The lock is taken anew for each partition, so that the driver is held up only briefly.
-            let mut core = self.core.lock();
-            let Some(pipeline) = core.pipelines.get_mut(index) else { break };
-            if pipeline.is_flushed() {
-                continue;
-            }
-            hand_over(running, this, std::iter::once(&mut *pipeline), true);
-            let partition = pipeline.at().partition;
-            captured.extend(pipeline.capture().map(|pending| (partition, pending)));
+    /// Captures what the tables lack of one partition, closing its batch first.
+    pub(crate) fn capture(self: &Arc<Self>, running: &Running, partition: u16) -> Option<PendingFlush> {
+        let mut core = self.core.lock();
+        let pipeline = core.pipelines.get_mut(usize::from(partition) / running.drivers())?;
+        if pipeline.is_flushed() {
+            return None;
         }
-        captured
+        hand_over(running, self, std::iter::once(&mut *pipeline), true);
+        pipeline.capture()
     }
 
     /// The rows captured of a partition are in the tables.

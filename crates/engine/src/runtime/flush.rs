@@ -8,6 +8,7 @@ use strandline_store::{PartitionRef, Store};
 
 use super::log::LogWriter;
 use super::running::Running;
+use crate::pipeline::PendingFlush;
 
 /// Wakes the flush thread.
 #[derive(Debug, Default)]
@@ -75,50 +76,61 @@ pub(crate) fn run(
     }
 }
 
+/// What is captured of one partition.
+struct Captured {
+    running: Arc<Running>,
+    at: PartitionRef,
+    flush: PendingFlush,
+}
+
+/// Instances written in one transaction, about: it bounds the memory their rows take.
+const INSTANCES: usize = 4096;
+
 /// One flush; false when the log has failed or the node closes in between.
 pub(crate) fn flush(signal: &FlushSignal, store: &dyn Store, log: &LogWriter, hubs: &[Arc<Running>]) -> bool {
-    let mut pending = Vec::new();
+    let mut captured = Vec::new();
+    let mut instances = 0;
     for running in hubs {
-        for (index, driver) in running.all_drivers().iter().enumerate() {
-            let hub = running.info.number;
-            let captured = driver.capture(running, driver);
-            pending.extend(
-                captured.into_iter().map(|(partition, flush)| {
-                    (running.clone(), index, PartitionRef { hub, partition }, flush)
-                }),
-            );
-        }
-    }
-    if pending.is_empty() {
-        return true;
-    }
-    // No row reflects a record that is not durable.
-    if !log.wait_durable() {
-        return false;
-    }
-    let mut done = Vec::new();
-    let mut rows = Vec::new();
-    for (running, driver, at, flush) in pending {
-        done.push((running, driver, at, flush.position));
-        rows.push((at, flush.into_rows()));
-    }
-    loop {
-        match store.flush(&rows) {
-            Ok(()) => break,
-            Err(error) => {
-                tracing::error!(%error, "the tables could not be written; the log keeps everything, trying again");
-                if !signal.pause(RETRY) {
+        for partition in 0..running.info.partitions {
+            let driver = running.driver(partition);
+            let Some(flush) = driver.and_then(|d| d.capture(running, partition)) else { continue };
+            instances += flush.instances();
+            let at = PartitionRef { hub: running.info.number, partition };
+            captured.push(Captured { running: running.clone(), at, flush });
+            if instances >= INSTANCES {
+                instances = 0;
+                if !write(signal, store, log, std::mem::take(&mut captured)) {
                     return false;
                 }
             }
         }
     }
-    drop(rows);
-    for (running, driver, at, position) in done {
-        if let Some(driver) = running.all_drivers().get(driver) {
+    let done = captured.is_empty() || write(signal, store, log, captured);
+    log.measure(store);
+    done
+}
+
+fn write(signal: &FlushSignal, store: &dyn Store, log: &LogWriter, captured: Vec<Captured>) -> bool {
+    // No row reflects a record that is not durable.
+    if !log.wait_durable() {
+        return false;
+    }
+    let mut done = Vec::with_capacity(captured.len());
+    let mut rows = Vec::with_capacity(captured.len());
+    for Captured { running, at, flush } in captured {
+        done.push((running, at, flush.position));
+        rows.push((at, flush.into_rows()));
+    }
+    while let Err(error) = store.flush(&rows) {
+        tracing::error!(%error, "the tables could not be written; the log keeps everything, trying again");
+        if !signal.pause(RETRY) {
+            return false;
+        }
+    }
+    for (running, at, position) in done {
+        if let Some(driver) = running.driver(at.partition) {
             driver.flushed(at.partition, position, running.drivers());
         }
     }
-    log.measure(store);
     true
 }

@@ -130,9 +130,13 @@ impl Running {
         self.drivers.get().map_or(&[], Vec::as_slice)
     }
 
+    /// The driver of a partition.
+    pub(crate) fn driver(&self, partition: u16) -> Option<&Arc<Driver>> {
+        self.all_drivers().get(usize::from(partition) % self.drivers())
+    }
+
     pub(crate) fn submit(&self, partition: u16, input: Input<Reply>) {
-        let drivers = self.all_drivers();
-        if let Some(driver) = drivers.get(usize::from(partition) % drivers.len().max(1)) {
+        if let Some(driver) = self.driver(partition) {
             driver.submit(partition, input);
         }
     }

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use strandline_engine::worker::{ActivityResult, ActivityWork, Turn, TurnOutcome, TurnRunner, Worker};
 use strandline_model::{Action, ActionKind, Completion, EventKind, ExecutionId, HistoryEvent, InstanceId};
 
-pub struct Chain;
+pub(crate) struct Chain;
 
 #[derive(Default)]
 struct ChainRunner {

@@ -85,7 +85,7 @@ pub(super) fn termination(
         id: instance.id.to_string(),
         time: now,
         events: vec![HistoryEvent::new(now, EventKind::ExecutionTerminated(terminated))],
-        ended: Some(HistoryEvent::new(now, EventKind::ExecutionCompleted(ended))),
+        ended: Some(HistoryEvent::new(now, EventKind::ExecutionCompleted(Box::new(ended)))),
         terminate_children: recursive.then_some(CustomStatus { text: reason }),
         ..Committed::default()
     }))

@@ -94,7 +94,7 @@ fn start_child(
         trace_parent: None,
         trace_state: None,
     };
-    let started = HistoryEvent::new(now, EventKind::ExecutionStarted(body));
+    let started = HistoryEvent::new(now, EventKind::ExecutionStarted(Box::new(body)));
     accept(vec![Record::Created(Created { id: id.to_string(), started })])
 }
 

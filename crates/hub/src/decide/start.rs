@@ -61,5 +61,5 @@ fn started(now: Timestamp, start: Start) -> HistoryEvent {
         trace_parent: start.trace_parent,
         trace_state: start.trace_state,
     };
-    HistoryEvent::new(now, EventKind::ExecutionStarted(body))
+    HistoryEvent::new(now, EventKind::ExecutionStarted(Box::new(body)))
 }

@@ -182,7 +182,7 @@ fn complete(
                 scheduled_start: None,
                 ..old.clone()
             };
-            let started = HistoryEvent::new(time, EventKind::ExecutionStarted(body));
+            let started = HistoryEvent::new(time, EventKind::ExecutionStarted(Box::new(body)));
             committed.next = Some(Next { started, carryover });
         }
     }
@@ -197,5 +197,5 @@ fn completed(
     origin: Option<i32>,
 ) -> HistoryEvent {
     let end = ExecutionCompleted { status: status as i32, result, failure, origin };
-    HistoryEvent::of_action(id, time, EventKind::ExecutionCompleted(end))
+    HistoryEvent::of_action(id, time, EventKind::ExecutionCompleted(Box::new(end)))
 }

@@ -94,7 +94,7 @@ impl Hub {
             seed: 7,
             ..Default::default()
         };
-        self.turn(vec![EventKind::ExecutionStarted(started)])
+        self.turn(vec![EventKind::ExecutionStarted(Box::new(started))])
     }
 
     pub(crate) fn build(&self) -> Execution {

@@ -26,7 +26,7 @@ pub(super) struct Spent {
 impl Stopwatch {
     pub(super) fn start(hub: &TaskHub) -> Self {
         let syncs = hub.engine().store_stats().log_syncs;
-        Self { begin: Instant::now(), cpu: cpu_time(), written: written_bytes(), syncs }
+        Self { begin: Instant::now(), cpu: cpu_time(), written: written_bytes(hub), syncs }
     }
 
     /// Flushes the tables and stops.
@@ -37,7 +37,7 @@ impl Stopwatch {
         Spent {
             wall: self.begin.elapsed(),
             cpu: cpu_time().saturating_sub(self.cpu),
-            written: written_bytes().saturating_sub(self.written),
+            written: written_bytes(hub).saturating_sub(self.written),
             syncs: hub.engine().store_stats().log_syncs - self.syncs,
         }
     }
@@ -48,10 +48,10 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
-/// What this process has had written to disks, as Linux counts it; 0 elsewhere.
-fn written_bytes() -> u64 {
-    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
-    io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok()).unwrap_or(0)
+/// Bytes the store has written: frames of the log and pages of the tables.
+fn written_bytes(hub: &TaskHub) -> u64 {
+    let stats = hub.engine().store_stats();
+    stats.log_bytes + stats.table_bytes
 }
 
 /// The most memory this process has used so far, in bytes; 0 where the system does not say.

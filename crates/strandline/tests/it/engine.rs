@@ -84,7 +84,7 @@ impl Engine {
             status: None,
             ended: None,
             rebuild: true,
-            inbox: vec![EventKind::ExecutionStarted(started)],
+            inbox: vec![EventKind::ExecutionStarted(Box::new(started))],
         }
     }
 

@@ -27,7 +27,7 @@ fn turn(id: &str, seen: usize, past: Option<Vec<Arc<HistoryEvent>>>, event: Even
 
 fn start(runner: &mut dyn TurnRunner, id: &str) {
     let started = ExecutionStarted { name: "wait".into(), ..Default::default() };
-    let outcome = runner.run(turn(id, 0, Some(Vec::new()), EventKind::ExecutionStarted(started)));
+    let outcome = runner.run(turn(id, 0, Some(Vec::new()), EventKind::ExecutionStarted(Box::new(started))));
     assert_eq!(outcome.actions, []);
 }
 
