@@ -39,7 +39,6 @@ impl World {
         self.auditor.check_events()?;
         self.flush_all()?;
         self.audit()?;
-        self.rehearse()?;
         self.end()
     }
 
@@ -47,7 +46,10 @@ impl World {
         self.knobs.crash_every = 0;
         self.knobs.slow_turns = u64::MAX;
         self.disk.set_capacity(None);
-        // Only a restart disarms what was armed.
+        // What was armed is put off for ever.
+        self.disk.crash_at(1 << 60);
+        self.disk.fail_write_at(1 << 60);
+        self.disk.fail_sync_at(1 << 60);
         if self.faulty || self.chance.one_in(2) {
             self.crash()?;
         }
@@ -105,7 +107,9 @@ impl World {
             self.release(*at)?;
         }
         self.end_flush()?;
-        if self.node.as_ref().is_some_and(|n| n.pipelines.values().any(|p| p.wants_flush())) {
+        if self.chance.one_in(8)
+            && self.node.as_ref().is_some_and(|n| n.pipelines.values().any(|p| p.wants_flush()))
+        {
             self.begin_flush()?;
         }
         Ok(())
@@ -122,7 +126,11 @@ impl World {
                     let there = self.partition_of(at.hub, child.as_str());
                     let found = self.auditor.reference.instance(there, &child);
                     let ours = found.filter(|child| {
-                        child.start().parent.as_ref().is_some_and(|p| p.execution_id == known.start().execution_id)
+                        child
+                            .start()
+                            .parent
+                            .as_ref()
+                            .is_some_and(|p| p.execution_id == known.start().execution_id)
                     });
                     ours.is_none_or(|child| child.is_over())
                 }
@@ -174,16 +182,22 @@ impl World {
             self.read(at, id, Read::Ended, "call/wait ended");
         }
         self.settle()?;
-        match self.auditor.calls.unanswered().find(|(_, call)| {
-            self.auditor.reference.instance(call.at, &call.id).is_some()
-        }) {
+        match self
+            .auditor
+            .calls
+            .unanswered()
+            .find(|(_, call)| self.auditor.reference.instance(call.at, &call.id).is_some())
+        {
             None => Ok(()),
             Some((number, call)) => Err(format!("call {number} is never answered: {call:?}")),
         }
     }
 
     fn flush_all(&mut self) -> Result<(), Violation> {
-        for _ in 0..20 {
+        for _ in 0..40 {
+            if self.node.as_ref().is_some_and(|n| n.pipelines.values().all(|p| p.is_flushed())) {
+                break;
+            }
             self.begin_flush()?;
             self.round()?;
             self.end_flush()?;
@@ -199,7 +213,8 @@ impl World {
     /// A clean end, and a look at what the next node finds.
     fn end(&mut self) -> Result<(), Violation> {
         if let Some(node) = &self.node {
-            strandline_store::Store::close(&*node.store).map_err(|e| format!("the store can't be closed: {e}"))?;
+            strandline_store::Store::close(&*node.store)
+                .map_err(|e| format!("the store can't be closed: {e}"))?;
         }
         self.crash()?;
         let unread = Command::Acknowledged { by: 0, sequence: 0 };

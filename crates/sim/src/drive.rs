@@ -85,6 +85,10 @@ impl World {
         let whole = pipeline.partition().instance(turn.instance.as_str()).map(|i| &i.history);
         let whole = whole.filter(|h| h.base() == 0).map(|h| h.in_memory());
         let outcome = worker.run(at.hub, &turn, whole, &mut self.coverage)?;
+        if self.knobs.big && turn.past.as_ref().is_some_and(|past| !past.is_empty()) {
+            let chunked = node.store.chunk(at, turn.execution, 0).is_ok_and(|chunk| chunk.is_some());
+            self.coverage.add("pipeline/history replayed from chunks", u64::from(chunked));
+        }
         self.trace.tell(|| {
             let (id, seen, new) = (&turn.instance, turn.seen, turn.new.len());
             let how = if turn.past.is_some() { "replayed" } else { "kept" };
@@ -127,7 +131,9 @@ impl World {
         let Some(node) = &mut self.node else { return };
         let Some(pipeline) = node.pipelines.get_mut(&at) else { return };
         if let Some(batch) = pipeline.take_batch(force) {
-            self.trace.tell(|| format!("{at:?} hands over batch {} of {} bytes", batch.position, batch.records.len()));
+            self.trace.tell(|| {
+                format!("{at:?} hands over batch {} of {} bytes", batch.position, batch.records.len())
+            });
             node.queue.push_back(batch);
         }
         let (messages, acknowledgements) = pipeline.take_messages();
@@ -160,7 +166,8 @@ impl World {
         }
         let receiver = node.pipelines.get_mut(&PartitionRef { partition: to, ..from });
         if let (Some(message), Some(receiver)) = (message, receiver) {
-            self.trace.tell(|| format!("message {} of {from:?} to {to}: {:?}", message.sequence, message.body));
+            self.trace
+                .tell(|| format!("message {} of {from:?} to {to}: {:?}", message.sequence, message.body));
             let (execution, seed) = (ExecutionId(self.chance.wide()), self.chance.next());
             let message = Box::new((*message).clone());
             let command = Command::Message { message, execution, seed };
@@ -188,7 +195,9 @@ impl World {
                 Release::CancelActivity { instance, execution, task_id } => {
                     let before = self.activities.len();
                     if self.chance.one_in(2) {
-                        self.cancel_work(|w| w.instance == instance && w.execution == execution && w.task_id == task_id);
+                        self.cancel_work(|w| {
+                            w.instance == instance && w.execution == execution && w.task_id == task_id
+                        });
                     }
                     self.coverage.add("activity/cancelled", (before - self.activities.len()) as u64);
                 }

@@ -45,19 +45,21 @@ impl Knobs {
             segment_min: 4096 << chance.below(3),
             segment_max: 16384 << chance.below(2),
             frame_bytes: 256 << chance.below(5),
-            cache_bytes: *chance.pick(&[0, 256 << 10]),
+            cache_bytes: *chance.pick(&[0, 256 << 10, 256 << 10, 256 << 10]),
             sabotage: mutant.map(Mutant::in_store).unwrap_or_default(),
             ..LocalOptions::simulated(chance.next())
         };
         let partitions = chance.between(1, 4) as u16;
-        let hubs = if chance.one_in(4) { vec![partitions, chance.between(1, 2) as u16] } else { vec![partitions] };
+        let hubs =
+            if chance.one_in(4) { vec![partitions, chance.between(1, 2) as u16] } else { vec![partitions] };
         let names = ["a", "b", "c", "größe/ü#? 😀", "e", "f"];
-        let mut ids: Vec<String> = names[..chance.between(2, 6) as usize].iter().map(|s| (*s).to_owned()).collect();
+        let mut ids: Vec<String> =
+            names[..chance.between(2, 6) as usize].iter().map(|s| (*s).to_owned()).collect();
         if chance.one_in(8) {
             ids.push("x".repeat(256));
         }
         Self {
-            steps: chance.between(100, 500),
+            steps: chance.between(100, 400),
             hubs,
             ids: ids.into(),
             pipeline,
@@ -65,10 +67,10 @@ impl Knobs {
             log_refuse_above: *chance.pick(&[8 << 10, 64 << 10, 1 << 20]),
             actions_max: *chance.pick(&[10, 1000, 1000]),
             big: chance.one_in(6),
-            crash_every: *chance.pick(&[0, 40, 120, 300]),
+            crash_every: *chance.pick(&[0, 60, 200, 500]),
             fault_every: *chance.pick(&[0, 30, 100]),
             slow_turns: *chance.pick(&[2, 6, 1000]),
-            flush_every: *chance.pick(&[4, 15, 60]),
+            flush_every: *chance.pick(&[8, 30, 100]),
             calls: *chance.pick(&[8, 20, 40]),
         }
     }

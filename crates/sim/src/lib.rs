@@ -1,7 +1,7 @@
 //! The whole hub under a seeded scheduler: real pipelines, real store, real replay; simulated disk, clock,
 //! clients and workers. One number decides everything that happens in a run.
 //!
-//! * [`run`] makes one world from a seed, lets it live and audits it.
+//! * [`run`] makes one world from a seed, lets it live and audits it; [`run_many`] does so many times.
 //! * `world` holds it and picks the steps; `drive`, `logging`, `lives`, `workload` and `drain` are its
 //!   kinds of steps; `node` is what a crash destroys.
 //! * `program` and `script` are random orchestrators, `worker` runs them.
@@ -16,6 +16,7 @@ mod drive;
 mod knobs;
 mod lives;
 mod logging;
+mod many;
 mod mutants;
 mod node;
 mod program;
@@ -29,6 +30,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use coverage::{Coverage, EXPECTED};
+pub use many::{Results, run_many};
 pub use mutants::Mutant;
 
 /// What broke an invariant, in words.

@@ -83,10 +83,9 @@ impl World {
             };
             coverage.add(name, *count);
         }
-        for (name, count) in [
-            ("log/segment recycled", &self.sightings.recycled),
-            ("log/trimmed", &self.sightings.trimmed),
-        ] {
+        for (name, count) in
+            [("log/segment recycled", &self.sightings.recycled), ("log/trimmed", &self.sightings.trimmed)]
+        {
             coverage.add(name, count.swap(0, Ordering::Relaxed));
         }
     }
@@ -94,7 +93,7 @@ impl World {
     /// Opens the store and takes all partitions over, through as many crashes as it takes.
     pub(crate) fn boot(&mut self) -> Result<(), Violation> {
         for attempt in 0.. {
-            if self.knobs.crash_every > 0 && attempt < 4 && self.chance.one_in(3) {
+            if self.knobs.crash_every > 0 && attempt < 4 && self.chance.one_in(4) {
                 self.disk.crash_at(1 + self.chance.below(60));
             }
             let opened = self.open().and_then(|store| self.take_over(store));
@@ -254,7 +253,9 @@ impl World {
             let last = recovered.row.as_ref().map_or(0, |r| r.position) + recovered.tail.len() as u64;
             let durable = self.auditor.reference.books(at).map_or(0, |b| b.position);
             if last != durable {
-                return Err(format!("a power cut here leaves {last} batches of {at:?}, durable are {durable}"));
+                return Err(format!(
+                    "a power cut here leaves {last} batches of {at:?}, durable are {durable}"
+                ));
             }
             let pipeline = self.recover(at, recovered, &store).map_err(failed)?;
             self.auditor.compare(&pipeline, &store).map_err(|v| format!("after a power cut here: {v}"))?;

@@ -1,11 +1,9 @@
 //! Runs seeds of the simulator. `cargo xtask sim` is how people call it.
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use strandline_sim::{Coverage, Mutant, Report, run};
+use strandline_sim::{Mutant, Report, run, run_many};
 
 /// Seeds after which every counter must have moved.
 const ENOUGH_SEEDS: u64 = 2_000;
@@ -26,7 +24,9 @@ fn main() -> ExitCode {
     let options = match parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(problem) => {
-            eprintln!("{problem}\nusage: cargo xtask sim [--seeds N] [--from SEED] [--mutants] [--mutant NAME] [--tail LINES]");
+            eprintln!(
+                "{problem}\nusage: cargo xtask sim [--seeds N] [--from SEED] [--mutants] [--mutant NAME] [--tail LINES]"
+            );
             return ExitCode::FAILURE;
         }
     };
@@ -50,7 +50,8 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
                 let name = value()?;
                 let known = || Mutant::ALL.map(Mutant::name).join(", ");
                 let mutant = Mutant::named(&name);
-                options.mutant = Some(mutant.ok_or_else(|| format!("no mutant {name:?}; there are {}", known()))?);
+                options.mutant =
+                    Some(mutant.ok_or_else(|| format!("no mutant {name:?}; there are {}", known()))?);
             }
             _ => return Err(format!("{arg:?} is not an option")),
         }
@@ -61,7 +62,16 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
 /// Every seed must pass, and together they must see everything.
 fn live_all(options: &Options) -> bool {
     let began = Instant::now();
-    let results = run_seeds(options.from, options.seeds, options.mutant, true);
+    let progress = |done: u64| {
+        if done.is_multiple_of(1_000) {
+            eprintln!(
+                "{done} of {} seeds, {:.0} a second",
+                options.seeds,
+                done as f64 / began.elapsed().as_secs_f64()
+            );
+        }
+    };
+    let results = run_many(options.from, options.seeds, options.mutant, &progress);
     let seconds = began.elapsed().as_secs_f64();
     if let Some(failed) = results.failed {
         report_failure(&failed, options);
@@ -80,7 +90,7 @@ fn live_all(options: &Options) -> bool {
 fn kill_all(options: &Options) -> bool {
     let mut survivors = Vec::new();
     for mutant in Mutant::ALL {
-        let results = run_seeds(options.from, MUTANT_SEEDS, Some(mutant), false);
+        let results = run_many(options.from, MUTANT_SEEDS, Some(mutant), &|_| {});
         match results.failed {
             Some(failed) => {
                 let seeds = failed.seed - options.from + 1;
@@ -94,51 +104,6 @@ fn kill_all(options: &Options) -> bool {
         }
     }
     survivors.is_empty()
-}
-
-struct Results {
-    done: u64,
-    coverage: Coverage,
-    /// The first failing seed.
-    failed: Option<Report>,
-}
-
-/// Runs seeds on all cores; stops after the first failure.
-fn run_seeds(from: u64, seeds: u64, mutant: Option<Mutant>, progress: bool) -> Results {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicU64::new(from);
-    let stop = AtomicBool::new(false);
-    let shared = Mutex::new(Results { done: 0, coverage: Coverage::default(), failed: None });
-    let began = Instant::now();
-    std::thread::scope(|scope| {
-        for thread in 0..threads {
-            let (next, stop, shared) = (&next, &stop, &shared);
-            scope.spawn(move || {
-                let mut told = Instant::now();
-                while !stop.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= from + seeds {
-                        return;
-                    }
-                    let report = run(seed, mutant, false);
-                    let mut results = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                    results.done += 1;
-                    results.coverage.merge(&report.coverage);
-                    if report.failure.is_some() {
-                        stop.store(true, Ordering::Relaxed);
-                        if results.failed.as_ref().is_none_or(|f| report.seed < f.seed) {
-                            results.failed = Some(report);
-                        }
-                    } else if progress && thread == 0 && told.elapsed() > Duration::from_secs(5) {
-                        told = Instant::now();
-                        let rate = results.done as f64 / began.elapsed().as_secs_f64();
-                        eprintln!("{} of {seeds} seeds, {rate:.0} a second", results.done);
-                    }
-                }
-            });
-        }
-    });
-    shared.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs the seed again to tell its story.

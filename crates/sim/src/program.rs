@@ -7,23 +7,47 @@ use crate::chance::Chance;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Op {
     /// Calls an activity; `handled`: goes on when it fails.
-    Activity { call: Activity, handled: bool },
+    Activity {
+        call: Activity,
+        handled: bool,
+    },
     /// Calls several and waits for all.
     Join(Vec<Activity>),
     /// Waits for an activity or a timer, whichever is first; `cancelling`: cancels the loser.
-    Race { call: Activity, millis: u64, cancelling: bool },
-    Wait { name: &'static str },
-    WaitTimeout { name: &'static str, millis: u64 },
+    Race {
+        call: Activity,
+        millis: u64,
+        cancelling: bool,
+    },
+    Wait {
+        name: &'static str,
+    },
+    WaitTimeout {
+        name: &'static str,
+        millis: u64,
+    },
     /// Two waiters of one name: the first is served first.
-    WaitTwice { name: &'static str },
-    Timer { millis: u64 },
+    WaitTwice {
+        name: &'static str,
+    },
+    Timer {
+        millis: u64,
+    },
     /// A timer cancelled again in the same turn.
     CancelTimer,
-    Child { call: Child, handled: bool },
+    Child {
+        call: Child,
+        handled: bool,
+    },
     CancelChild(Child),
     Spawn(Child),
-    Send { target: usize, name: &'static str },
-    Status { bytes: usize },
+    Send {
+        target: usize,
+        name: &'static str,
+    },
+    Status {
+        bytes: usize,
+    },
     ClearStatus,
     CancelActivity(Activity),
     /// Calls an activity and forgets it.
@@ -121,17 +145,13 @@ impl Writer {
         match kind {
             0 => Op::Activity { call: self.activity(), handled: self.chance.one_in(2) },
             1 => Op::Join((0..self.chance.between(2, 5)).map(|_| self.activity()).collect()),
-            2 => Op::Race {
-                call: self.activity(),
-                millis: self.millis(),
-                cancelling: self.chance.one_in(2),
-            },
+            2 => Op::Race { call: self.activity(), millis: self.millis(), cancelling: self.chance.one_in(2) },
             3 => Op::Wait { name: self.event() },
             4 => Op::WaitTimeout { name: self.event(), millis: self.millis() },
             5 => Op::WaitTwice { name: self.event() },
             6 => Op::Timer { millis: self.millis() },
             7 => Op::CancelTimer,
-            8 | 9 | 10 if self.depth == 0 => Op::Activity { call: self.activity(), handled: true },
+            8..=10 if self.depth == 0 => Op::Activity { call: self.activity(), handled: true },
             8 => Op::Child { call: self.child(), handled: self.chance.one_in(2) },
             9 => Op::CancelChild(self.child()),
             10 => Op::Spawn(self.child()),
@@ -164,7 +184,7 @@ impl Writer {
 
     fn activity(&mut self) -> Activity {
         let retry = self.chance.one_in(3).then(|| (self.chance.between(1, 4) as u32, self.chance.below(400)));
-        Activity { name: *self.chance.pick::<&str>(ACTIVITIES), retry, bytes: self.bytes() }
+        Activity { name: self.chance.pick::<&str>(ACTIVITIES), retry, bytes: self.bytes() }
     }
 
     fn child(&mut self) -> Child {
@@ -181,7 +201,7 @@ impl Writer {
     }
 
     fn event(&mut self) -> &'static str {
-        *self.chance.pick::<&str>(EVENTS)
+        self.chance.pick::<&str>(EVENTS)
     }
 
     fn millis(&mut self) -> u64 {

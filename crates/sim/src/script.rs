@@ -19,6 +19,8 @@ pub(crate) struct Notes {
     pub(crate) consumed: Vec<(String, Option<String>)>,
     /// What it was started with.
     pub(crate) input: Option<String>,
+    /// Calls with a retry policy that it made.
+    pub(crate) retried: u64,
     /// Its behaviour depends on the version of the code.
     pub(crate) drifts: bool,
 }
@@ -61,7 +63,11 @@ impl Script {
             }
             Op::Race { call, millis, cancelling } => {
                 let raced = select(self.call(&call), self.timer(millis)).await;
-                if cancelling { self.ctx.cancelling(|| drop(raced)) } else { drop(raced) }
+                if cancelling {
+                    self.ctx.cancelling(|| drop(raced))
+                } else {
+                    drop(raced)
+                }
                 Ok(())
             }
             Op::Wait { name } => {
@@ -107,8 +113,9 @@ impl Script {
                 Ok(())
             }
             Op::Send { target, name } => {
-                let guid = self.ctx.new_guid();
-                self.ctx.send_event(self.id(target), name.to_owned(), Some(format!("s{guid:x}")));
+                // A guid alone is not enough: two generations may run at the same moment.
+                let (guid, execution) = (self.ctx.new_guid(), self.ctx.execution_id());
+                self.ctx.send_event(self.id(target), name.to_owned(), Some(format!("s{guid:x} {execution}")));
                 Ok(())
             }
             Op::Status { bytes } => {
@@ -163,6 +170,7 @@ impl Script {
     fn call(&self, call: &Activity) -> TaskHandle {
         let input = if call.name == "nothing" { None } else { Some("i".repeat(call.bytes)) };
         let request = ActivityCall { name: call.name.to_owned(), input, ..ActivityCall::default() };
+        self.around.notes.borrow_mut().retried += u64::from(call.retry.is_some());
         self.ctx.call_activity(request, policy(call.retry))
     }
 
@@ -206,4 +214,3 @@ fn policy(retry: Option<(u32, u64)>) -> Option<RetryPolicy> {
         predicate: None,
     })
 }
-

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use strandline_engine::worker::{Turn, TurnOutcome};
 use strandline_model::{
-    ActionKind, Completion, EventKind, ExecutionId, HistoryEvent, InstanceId,
+    ActionKind, Completion, EventKind, ExecutionId, FailureDetails, HistoryEvent, InstanceId,
 };
 use strandline_replay::{Execution, Identity, NON_DETERMINISM};
 
@@ -153,13 +153,14 @@ impl Held {
                 ));
             }
         }
+        coverage.add("code/retry policy", notes.retried);
         if !notes.consumed.is_empty() {
             coverage.hit("event/consumed");
         }
+        if let Some(violation) = self.execution.violation() {
+            return self.check_violation(turn, violation, notes.drifts, coverage);
+        }
         match actions.last().map(|a| &a.kind) {
-            Some(ActionKind::Complete(Completion::Failed { failure, .. })) => {
-                self.check_failure(turn, &failure.error_type, notes.drifts, coverage)
-            }
             Some(ActionKind::Complete(Completion::ContinuedAsNew { carryover, .. })) => {
                 self.check_carryover(turn, carryover, &unconsumed, coverage)
             }
@@ -167,19 +168,19 @@ impl Held {
         }
     }
 
-    fn check_failure(
+    fn check_violation(
         &self,
         turn: &Turn,
-        error_type: &str,
+        failure: &FailureDetails,
         drifts: bool,
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
         use strandline_replay::{NON_DURABLE_AWAIT, PANIC, TOO_MANY_ACTIONS};
-        match error_type {
+        match failure.error_type.as_str() {
             NON_DETERMINISM => {
                 coverage.hit("code/non-determinism");
                 if !drifts {
-                    return Err(format!("{}: replay of unchanged code failed", turn.instance));
+                    return Err(format!("{}: replay of unchanged code failed: {failure}", turn.instance));
                 }
             }
             NON_DURABLE_AWAIT => coverage.hit("code/awaits nothing durable"),

@@ -164,7 +164,11 @@ impl World {
     }
 
     fn reason(&mut self) -> Option<String> {
-        if self.chance.one_in(30) { Some("r".repeat(5_000)) } else { self.text().map(|t| t.chars().take(90).collect()) }
+        if self.chance.one_in(30) {
+            Some("r".repeat(5_000))
+        } else {
+            self.text().map(|t| t.chars().take(90).collect())
+        }
     }
 
     pub(crate) fn command(&mut self, at: PartitionRef, id: InstanceId, kind: CallKind, command: Command) {
@@ -211,7 +215,8 @@ impl World {
 
     /// Time jumps to the next timer.
     pub(crate) fn skip_to_timer(&mut self) -> Result<(), Violation> {
-        let due = self.node.as_ref().and_then(|n| n.pipelines.values().filter_map(|p| p.next_due_millis()).min());
+        let due =
+            self.node.as_ref().and_then(|n| n.pipelines.values().filter_map(|p| p.next_due_millis()).min());
         if let Some(due) = due {
             // Sometimes a moment too early.
             let early = i128::from(self.chance.below(3)) * 300_000;

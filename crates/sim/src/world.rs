@@ -118,7 +118,7 @@ impl World {
 
     fn random_step(&mut self) -> Result<(), Violation> {
         let knobs = &self.knobs;
-        let once_in = |steps: u64, every: u64| if every == 0 { 0 } else { (steps / every) as u32 };
+        let once_in = |steps: u64, every: u64| steps.checked_div(every).unwrap_or(0) as u32;
         let weights = [
             knobs.calls * 10,
             350,

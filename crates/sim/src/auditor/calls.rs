@@ -21,14 +21,32 @@ pub(crate) struct Call {
 
 #[derive(Clone, Debug)]
 pub(crate) enum CallKind {
-    Start { execution: ExecutionId, reuse: ReusePolicy, scheduled: Option<Timestamp> },
-    Raise { name: String, input: Option<String> },
-    Terminate { reason: Option<String>, recursive: bool },
-    Suspend { reason: Option<String> },
-    Resume { reason: Option<String> },
+    Start {
+        execution: ExecutionId,
+        reuse: ReusePolicy,
+        scheduled: Option<Timestamp>,
+    },
+    Raise {
+        name: String,
+        input: Option<String>,
+    },
+    Terminate {
+        reason: Option<String>,
+        recursive: bool,
+    },
+    Suspend {
+        reason: Option<String>,
+    },
+    Resume {
+        reason: Option<String>,
+    },
     Read(Read),
     /// A worker reports a result; which one is in the books of activities.
-    Activity { execution: ExecutionId, task_id: i32, result: ActivityResult },
+    Activity {
+        execution: ExecutionId,
+        task_id: i32,
+        result: ActivityResult,
+    },
 }
 
 pub(crate) type ActivityResult = Result<Option<String>, strandline_model::FailureDetails>;

@@ -37,6 +37,7 @@ impl Auditor {
             };
             let Some(instance) = instance else { return Err(format!("{id} at {at:?} is lost")) };
             let Ok(history) = whole_history(at, instance, store) else { return Ok(false) };
+            self.coverage.add("pipeline/history in chunks", u64::from(instance.history.base() > 0));
             same_instance(id, known, instance)
                 .and_then(|()| same_history(&self.reference, known, &history))
                 .map_err(|why| format!("{id} at {at:?}: {why}\nheld: {instance:?}\nreference: {known:?}"))?;
@@ -94,7 +95,8 @@ fn same_instance(id: &InstanceId, known: &Known, instance: &Instance) -> Result<
     if instance.id != *id || instance.execution != known.execution {
         return differs("identity");
     }
-    if instance.status() != known.status() || instance.before_start != known.before_start && !known.is_over() {
+    if instance.status() != known.status() || instance.before_start != known.before_start && !known.is_over()
+    {
         return differs("status");
     }
     if instance.created != known.created || instance.updated != known.updated {

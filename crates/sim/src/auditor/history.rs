@@ -52,10 +52,8 @@ pub(super) fn well_formed(history: &[HistoryEvent], over: bool) -> Result<(), Vi
                 }
                 (in_turn, turn_time) = (true, event.timestamp);
             }
-            EventKind::OrchestratorCompleted(_) => {
-                if !std::mem::replace(&mut in_turn, false) {
-                    return wrong("no turn to end");
-                }
+            EventKind::OrchestratorCompleted(_) if !std::mem::replace(&mut in_turn, false) => {
+                return wrong("no turn to end");
             }
             EventKind::TimerFired(e) if event.timestamp < e.fire_at || turn_time < e.fire_at => {
                 return wrong("fired early");
@@ -85,7 +83,9 @@ fn scheduled(event: &HistoryEvent) -> Option<Option<Scheduled>> {
     match event.kind() {
         EventKind::TaskScheduled(_) => Some(Some(Scheduled::Activity)),
         EventKind::TimerCreated(timer) => Some(Some(Scheduled::Timer(timer.fire_at))),
-        EventKind::SubOrchestrationCreated(child) => Some((!child.fire_and_forget).then_some(Scheduled::Child)),
+        EventKind::SubOrchestrationCreated(child) => {
+            Some((!child.fire_and_forget).then_some(Scheduled::Child))
+        }
         EventKind::EventSent(_) => Some(None),
         _ => None,
     }

@@ -18,13 +18,28 @@ use crate::Violation;
 pub(super) enum Expected {
     /// Anything.
     Nothing,
-    Created { id: InstanceId, start: Box<StartChild> },
-    Arrived { id: InstanceId, kind: Box<EventKind> },
-    Terminated { id: InstanceId, reason: Option<String>, recursive: bool },
+    Created {
+        id: InstanceId,
+        start: Box<StartChild>,
+    },
+    Arrived {
+        id: InstanceId,
+        kind: Box<EventKind>,
+    },
+    Terminated {
+        id: InstanceId,
+        reason: Option<String>,
+        recursive: bool,
+    },
     /// To the parent of a child that could not start.
-    Refusal { parent: String },
+    Refusal {
+        parent: String,
+    },
     /// The start for which a live instance was ended; what that instance was.
-    Replacement { id: InstanceId, status: RuntimeStatus },
+    Replacement {
+        id: InstanceId,
+        status: RuntimeStatus,
+    },
 }
 
 impl Expected {
@@ -87,7 +102,10 @@ impl Auditor {
         let sent = self.reference.books(from).and_then(|b| b.sent.get(&at.partition));
         let message = sent.and_then(|s| s.get(record.sequence as usize - 1)).cloned();
         let Some(message) = message else {
-            return Err(format!("{at:?} takes message {} of {from:?}, which was never durable", record.sequence));
+            return Err(format!(
+                "{at:?} takes message {} of {from:?}, which was never durable",
+                record.sequence
+            ));
         };
         let id = InstanceId::trusted(message.instance_id.as_str());
         let target = self.reference.instance(at, &id);
@@ -128,7 +146,11 @@ impl Auditor {
         })
     }
 
-    pub(super) fn acknowledged(&mut self, scene: Scene, record: &Acknowledged) -> Result<Expected, Violation> {
+    pub(super) fn acknowledged(
+        &mut self,
+        scene: Scene,
+        record: &Acknowledged,
+    ) -> Result<Expected, Violation> {
         let at = scene.at;
         let by = PartitionRef { hub: at.hub, partition: record.by as u16 };
         let taken = self.reference.books(by).and_then(|b| b.received.get(&at.partition).copied());
@@ -141,7 +163,12 @@ impl Auditor {
         Ok(Expected::Nothing)
     }
 
-    pub(super) fn sent(&mut self, scene: Scene, record: Sent, expected: Expected) -> Result<Expected, Violation> {
+    pub(super) fn sent(
+        &mut self,
+        scene: Scene,
+        record: Sent,
+        expected: Expected,
+    ) -> Result<Expected, Violation> {
         let Expected::Refusal { parent } = expected else {
             return Err(format!("a message is sent for no reason: {record:?}"));
         };
@@ -154,7 +181,12 @@ impl Auditor {
     }
 
     /// A turn's action or event that sends something.
-    pub(super) fn send_for(&mut self, at: PartitionRef, id: &InstanceId, event: &HistoryEvent) -> Result<(), Violation> {
+    pub(super) fn send_for(
+        &mut self,
+        at: PartitionRef,
+        id: &InstanceId,
+        event: &HistoryEvent,
+    ) -> Result<(), Violation> {
         let known = self.live(at, id)?;
         match event.kind() {
             EventKind::SubOrchestrationCreated(child) => {

@@ -73,7 +73,8 @@ impl Auditor {
         let EventKind::ExecutionStarted(start) = record.started.kind() else {
             return Err(format!("{id} is begun by {}", record.started.kind().name()));
         };
-        let execution = ExecutionId(<[u8; 16]>::try_from(&*start.execution_id).map_or(0, u128::from_be_bytes));
+        let execution =
+            ExecutionId(<[u8; 16]>::try_from(&*start.execution_id).map_or(0, u128::from_be_bytes));
         if !self.executions.insert(execution) {
             return Err(format!("execution {execution} of {id} begins a second time"));
         }
@@ -218,12 +219,8 @@ impl Auditor {
                     |kind: &CallKind| matches!(kind, CallKind::Resume { reason } if *reason == e.input);
                 self.calls.claim(at, id, version, "a resumption", fits).map(drop)
             }
-            EventKind::TaskCompleted(e) => {
-                self.task_done(at, id, execution, e.task_id, Ok(e.result.clone()))
-            }
-            EventKind::TaskFailed(e) => {
-                self.task_done(at, id, execution, e.task_id, Err(e.failure.clone()))
-            }
+            EventKind::TaskCompleted(e) => self.task_done(at, id, execution, e.task_id, Ok(e.result.clone())),
+            EventKind::TaskFailed(e) => self.task_done(at, id, execution, e.task_id, Err(e.failure.clone())),
             EventKind::TimerFired(e) => {
                 let due = match self.live(at, id)?.open.get(&e.timer_id) {
                     Some(Task::Timer(due)) => *due,
@@ -253,7 +250,9 @@ impl Auditor {
         }
         let reported = self.results.get(&(execution, task_id));
         if !reported.is_some_and(|results| results.contains(&result)) {
-            return Err(format!("task {task_id} of {id} ({execution}) gets a result that is not its own: {result:?}"));
+            return Err(format!(
+                "task {task_id} of {id} ({execution}) gets a result that is not its own: {result:?}"
+            ));
         }
         self.coverage.add("activity/failed", u64::from(result.is_err()));
         let results = &mut self.reference.executions.entry(execution).or_default().results;

@@ -58,7 +58,9 @@ impl Auditor {
             Reply::Unchanged => {
                 let suspend = matches!(call.kind, CallKind::Suspend { .. });
                 let so = |v: Option<&Version>| {
-                    v.is_some_and(|v| (v.status == RuntimeStatus::Suspended) == suspend && !v.status.is_terminal())
+                    v.is_some_and(|v| {
+                        (v.status == RuntimeStatus::Suspended) == suspend && !v.status.is_terminal()
+                    })
                 };
                 if !self.was(call, so) {
                     return Err("it never was so".to_owned());
@@ -139,7 +141,11 @@ impl Auditor {
             return Err("it asked for no history".to_owned());
         };
         let Some(page) = page else {
-            return if self.was(call, |v| v.is_none()) { Ok(()) } else { Err("it always existed".to_owned()) };
+            return if self.was(call, |v| v.is_none()) {
+                Ok(())
+            } else {
+                Err("it always existed".to_owned())
+            };
         };
         let so = |v: &Version| v.execution == page.execution && v.history_len == page.total;
         if !self.was(call, |v| v.is_some_and(so)) {

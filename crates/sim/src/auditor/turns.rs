@@ -66,7 +66,12 @@ impl Auditor {
         }
         self.end_turn(execution, record.time);
         match (record.ended, record.next) {
-            (Some(ended), None) => self.finish(at, id, ended),
+            (Some(ended), None) => {
+                let failed =
+                    matches!(ended.kind(), EventKind::ExecutionCompleted(end) if end.failure.is_some());
+                self.coverage.hit(if failed { "action/fail" } else { "action/complete" });
+                self.finish(at, id, ended)
+            }
             (None, Some(next)) => self.continued(at, id, execution, next),
             (None, None) => Ok(()),
             (Some(_), Some(_)) => Err(format!("{id} both ends and goes on")),
@@ -79,7 +84,12 @@ impl Auditor {
     }
 
     /// A turn with an action that can't be carried out fails the orchestration, and does nothing else.
-    fn turn_refused(&mut self, at: PartitionRef, id: &InstanceId, record: Committed) -> Result<(), Violation> {
+    fn turn_refused(
+        &mut self,
+        at: PartitionRef,
+        id: &InstanceId,
+        record: Committed,
+    ) -> Result<(), Violation> {
         let failed = record.ended.as_ref().is_some_and(|e| {
             matches!(e.kind(), EventKind::ExecutionCompleted(end)
                 if end.status() == RuntimeStatus::Failed
@@ -170,8 +180,7 @@ impl Auditor {
             use EventKind::{EventRaised, ExecutionResumed, ExecutionSuspended};
             matches!(event.kind(), EventRaised(_) | ExecutionSuspended(_) | ExecutionResumed(_))
         });
-        known.inbox =
-            std::iter::once(next.started.clone()).chain(next.carryover).chain(waiting).collect();
+        known.inbox = std::iter::once(next.started.clone()).chain(next.carryover).chain(waiting).collect();
         known.execution = new;
         known.started = next.started.clone();
         known.open.clear();
@@ -222,7 +231,9 @@ fn is_invalid(known: &Known, id: &InstanceId, action: &Action) -> bool {
 
 /// The record holds the actions of the turn, in order, and nothing else.
 fn check_record(id: &InstanceId, record: &Committed, actions: &[Action]) -> Result<(), Violation> {
-    let differs = |what: &str| Err(format!("{id}: the {what} recorded are not those of the turn: {record:?}, {actions:?}"));
+    let differs = |what: &str| {
+        Err(format!("{id}: the {what} recorded are not those of the turn: {record:?}, {actions:?}"))
+    };
     let events = actions.iter().filter_map(|action| event_of(action, record.time));
     if !events.eq(record.events.iter().cloned()) {
         return differs("events");
@@ -241,10 +252,16 @@ fn check_record(id: &InstanceId, record: &Committed, actions: &[Action]) -> Resu
     let ended = record.ended.as_ref().map(|e| (e.id, e.kind()));
     let fits = match (completion, ended, &record.next) {
         (None, None, None) => true,
-        (Some((id, Completion::Completed { result })), Some((end_id, EventKind::ExecutionCompleted(end))), None) => {
-            id == end_id && end.status() == RuntimeStatus::Completed && end.result == *result
-        }
-        (Some((id, Completion::Failed { failure, origin })), Some((end_id, EventKind::ExecutionCompleted(end))), None) => {
+        (
+            Some((id, Completion::Completed { result })),
+            Some((end_id, EventKind::ExecutionCompleted(end))),
+            None,
+        ) => id == end_id && end.status() == RuntimeStatus::Completed && end.result == *result,
+        (
+            Some((id, Completion::Failed { failure, origin })),
+            Some((end_id, EventKind::ExecutionCompleted(end))),
+            None,
+        ) => {
             id == end_id
                 && end.status() == RuntimeStatus::Failed
                 && end.failure.as_ref() == Some(failure)
