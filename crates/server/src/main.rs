@@ -7,6 +7,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Payloads are allocated on one thread and freed on another; the system's allocator is slow at that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Durable functions: orchestrations written as ordinary code that survive any crash.
 #[derive(Parser)]
 #[command(name = "strandline", version, arg_required_else_help = true)]
