@@ -354,6 +354,9 @@ impl<T: Ticket> Pipeline<T> {
             _ => None,
         };
         let lazy = matches!(command, Command::Acknowledged { .. });
+        if let Command::TurnFinished(turn) = &command {
+            self.turn_is_over(&turn.id, turn.execution);
+        }
         let Decision { records, effects, reply, discarded } = decide(&self.partition, self.now, command);
         self.counters.commands += 1;
         if let Some(discard) = discarded {

@@ -16,6 +16,8 @@ pub(super) struct TurnOut {
     seen: usize,
     delivered: usize,
     time: Timestamp,
+    /// Its outcome is back and waits in the mailbox. Until it is decided no other turn may go out.
+    returned: bool,
 }
 
 /// A turn and the token its outcome must come back with.
@@ -82,7 +84,7 @@ impl<T: Ticket> Pipeline<T> {
         let new = std::iter::once(Arc::new(begin)).chain(instance.inbox.iter().cloned()).collect();
         self.next_token += 1;
         let token = self.next_token;
-        let out = TurnOut { token, execution, seen, delivered: instance.inbox.len(), time };
+        let out = TurnOut { token, execution, seen, delivered: instance.inbox.len(), time, returned: false };
         let start = instance.start();
         let turn = Turn {
             instance: id.clone(),
@@ -106,11 +108,11 @@ impl<T: Ticket> Pipeline<T> {
         outcome: TurnOutcome,
         entropy: &mut dyn FnMut() -> u128,
     ) {
-        if self.turns_out.get(id).is_none_or(|out| out.token != token) {
+        let Some(out) = self.turns_out.get_mut(id).filter(|out| out.token == token && !out.returned) else {
             *self.counters.discarded.entry(strandline_hub::Discard::StaleTurn).or_default() += 1;
             return;
-        }
-        let Some(out) = self.turns_out.remove(id) else { return };
+        };
+        out.returned = true;
         let finished = TurnFinished {
             id: id.clone(),
             execution: out.execution,
@@ -125,6 +127,13 @@ impl<T: Ticket> Pipeline<T> {
         let command = Command::TurnFinished(Box::new(finished));
         // Ahead of what came meanwhile: a turn's outcome was decided before it.
         self.mailbox.push_front(Input::Command { command, ticket: None });
+    }
+
+    /// The outcome of a turn is about to be decided: the next one may go out.
+    pub(super) fn turn_is_over(&mut self, id: &InstanceId, execution: ExecutionId) {
+        if self.turns_out.get(id).is_some_and(|out| out.returned && out.execution == execution) {
+            self.turns_out.remove(id);
+        }
     }
 
     /// The names of the orchestrators somebody can run; `None`: nobody is there.
