@@ -208,12 +208,12 @@ impl Hub {
                     }
                 };
                 self.ended = Some(completion);
-                return Some(EventKind::ExecutionCompleted(ExecutionCompleted {
+                return Some(EventKind::ExecutionCompleted(Box::new(ExecutionCompleted {
                     status: status.into(),
                     result,
                     failure,
                     origin,
-                }));
+                })));
             }
         };
         if !matches!(action.kind, ActionKind::SendEvent { .. }) {
