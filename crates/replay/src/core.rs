@@ -42,7 +42,8 @@ pub(crate) struct Core {
     pub(crate) violation: Option<FailureDetails>,
     pub(crate) guids: u64,
     pub(crate) random_streams: u64,
-    tasks: BTreeMap<TaskKey, TaskState>,
+    // Boxed: a map makes room for eleven at once, and most executions have one.
+    tasks: BTreeMap<TaskKey, Box<TaskState>>,
     next_key: TaskKey,
     /// By sequence id: the task that an open action belongs to.
     open: BTreeMap<i32, TaskKey>,
@@ -93,7 +94,7 @@ impl Core {
     }
 
     /// Ends what the code can do. The states are returned for the caller to drop.
-    pub(crate) fn close(&mut self) -> BTreeMap<TaskKey, TaskState> {
+    pub(crate) fn close(&mut self) -> BTreeMap<TaskKey, Box<TaskState>> {
         self.closed = true;
         self.open.clear();
         self.awaited = 0;
@@ -133,7 +134,7 @@ impl Core {
     fn add(&mut self, kind: TaskKind, finished: Option<Finished>) -> TaskKey {
         let key = self.next_key;
         self.next_key += 1;
-        self.tasks.insert(key, TaskState { kind, waker: None, finished, abandoned: false });
+        self.tasks.insert(key, Box::new(TaskState { kind, waker: None, finished, abandoned: false }));
         key
     }
 
@@ -235,7 +236,7 @@ impl Core {
                 self.open.remove(&call.current);
             }
         }
-        (woken, Some(state))
+        (woken, Some(*state))
     }
 
     pub(crate) fn cancel(&mut self, key: TaskKey) -> Option<Waker> {
@@ -343,7 +344,7 @@ impl Core {
         let Some(delay) = delay else { return self.finish(key, Finished::Value(Err(error))) };
         let fire_at = self.now.saturating_add(delay);
         let timer = self.act_for(ActionKind::CreateTimer { fire_at }, key)?;
-        if let Some(TaskState { kind: TaskKind::Call(call), .. }) = self.tasks.get_mut(&key) {
+        if let Some(TaskState { kind: TaskKind::Call(call), .. }) = self.tasks.get_mut(&key).map(|s| &mut **s) {
             call.backing_off = true;
             if let Some(retrying) = &mut call.retrying {
                 retrying.last = Some(error);
@@ -354,7 +355,7 @@ impl Core {
     }
 
     fn set_current(&mut self, key: TaskKey, id: i32) {
-        if let Some(TaskState { kind: TaskKind::Call(call), .. }) = self.tasks.get_mut(&key) {
+        if let Some(TaskState { kind: TaskKind::Call(call), .. }) = self.tasks.get_mut(&key).map(|s| &mut **s) {
             call.current = id;
         }
     }

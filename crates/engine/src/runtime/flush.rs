@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use strandline_store::{PartitionRef, Store};
+use strandline_store::{PartitionRef, Store, StoreError};
 
 use super::log::LogWriter;
 use super::running::Running;
@@ -23,7 +23,7 @@ struct State {
     closed: bool,
 }
 
-/// A failed flush is tried again after this long; the log holds everything meanwhile.
+/// A flush that found no space is tried again after this long; the log holds everything meanwhile.
 const RETRY: Duration = Duration::from_secs(1);
 
 impl FlushSignal {
@@ -121,10 +121,21 @@ fn write(signal: &FlushSignal, store: &dyn Store, log: &LogWriter, captured: Vec
         done.push((running, at, flush.position));
         rows.push((at, flush.into_rows()));
     }
-    while let Err(error) = store.flush(&rows) {
-        tracing::error!(%error, "the tables could not be written; the log keeps everything, trying again");
-        if !signal.pause(RETRY) {
-            return false;
+    loop {
+        match store.flush(&rows) {
+            Ok(()) => break,
+            Err(StoreError::Full(reason)) => {
+                tracing::error!(reason, "no space for the tables; the log keeps everything, trying again");
+                if !signal.pause(RETRY) {
+                    return false;
+                }
+            }
+            Err(error) => {
+                if let Some((running, ..)) = done.first() {
+                    running.fail(error.to_string());
+                }
+                return false;
+            }
         }
     }
     for (running, at, position) in done {

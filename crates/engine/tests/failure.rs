@@ -1,0 +1,148 @@
+//! A store that fails under a running hub: callers learn the truth, and the hub recovers by itself.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use strandline_engine::pipeline::{Answer, Read};
+use strandline_engine::runtime::{CallError, Hub, HubOptions, Node, NodeOptions};
+use strandline_hub::{Refusal, Reply, ReusePolicy, Start};
+use strandline_model::{ExecutionId, InstanceId, RuntimeStatus};
+use strandline_store::Store;
+use strandline_store::disk::LossyDisk;
+use strandline_store_local::{LocalOptions, LocalStore};
+
+/// A disk that outlives the stores on it, as after a power cut.
+#[derive(Clone)]
+struct Machine(Arc<Mutex<LossyDisk>>);
+
+impl Machine {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(LossyDisk::new(7))))
+    }
+
+    fn disk(&self) -> LossyDisk {
+        self.0.lock().clone()
+    }
+
+    fn node(&self) -> Node {
+        let machine = self.clone();
+        let first = Mutex::new(true);
+        let opener = move || {
+            // Opened again only after a failure: the process lives on, so does the page cache.
+            if !std::mem::replace(&mut *first.lock(), false) {
+                let mut disk = machine.0.lock();
+                *disk = disk.restart();
+            }
+            let disk = machine.disk();
+            LocalStore::open_on(Arc::new(disk), LocalOptions::in_memory())
+                .map(|s| Arc::new(s) as Arc<dyn Store>)
+        };
+        let options = NodeOptions { flush_interval: Duration::from_millis(20), ..NodeOptions::default() };
+        Node::open(Box::new(opener), options).unwrap()
+    }
+}
+
+fn start(id: &str, input: u32) -> Start {
+    Start {
+        id: InstanceId::new(id).unwrap(),
+        name: "Chain".to_owned(),
+        version: None,
+        input: Some(input.to_string()),
+        tags: Default::default(),
+        scheduled_start: None,
+        reuse: ReusePolicy::refuse(),
+        execution: ExecutionId(0),
+        seed: 0,
+        trace_parent: None,
+        trace_state: None,
+    }
+}
+
+async fn ended(hub: &Hub, id: &str) -> Option<String> {
+    let id = InstanceId::new(id).unwrap();
+    loop {
+        match hub.read(&id, Read::Ended).await {
+            Ok(Answer::Status(Some(status))) => {
+                assert_eq!(status.status, RuntimeStatus::Completed);
+                return status.output().map(str::to_owned);
+            }
+            // The hub failed while this waited: ask again.
+            Err(CallError::OutcomeUnknown) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_failed_sync_the_hub_recovers_what_is_durable() {
+    let machine = Machine::new();
+    let node = machine.node();
+    let hub = node.hub("default", HubOptions { partitions: 2, ..HubOptions::default() }).unwrap();
+    hub.attach(Some(Arc::new(support::Chain)));
+    let mut unknown = 0;
+    for n in 0..60 {
+        let id = format!("run-{n}");
+        if n % 10 == 5 {
+            machine.disk().fail_sync_at(1);
+        }
+        match hub.start(start(&id, 3)).await {
+            Ok(Reply::Started { .. }) => {}
+            Err(CallError::OutcomeUnknown) => {
+                unknown += 1;
+                // Carried out or not: a second start tells.
+                match hub.start(start(&id, 3)).await {
+                    Ok(Reply::Started { .. } | Reply::Refused(Refusal::AlreadyExists { .. })) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(ended(&hub, &id).await.as_deref(), Some("3"));
+    }
+    for n in 0..60 {
+        assert_eq!(ended(&hub, &format!("run-{n}")).await.as_deref(), Some("3"));
+    }
+    println!("{unknown} outcomes were unknown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_new_work_until_there_is_room() {
+    let machine = Machine::new();
+    let node = machine.node();
+    let hub = node.hub("default", HubOptions { partitions: 2, ..HubOptions::default() }).unwrap();
+    hub.attach(Some(Arc::new(support::Chain)));
+    let disk = machine.disk();
+    disk.set_capacity(Some(disk.used()));
+    let mut accepted = Vec::new();
+    let refused = loop {
+        let id = format!("run-{}", accepted.len());
+        let mut large = start(&id, 1);
+        large.tags.insert("padding".to_owned(), "x".repeat(1000));
+        match hub.start(large).await.unwrap() {
+            Reply::Started { .. } => accepted.push(id),
+            Reply::Refused(refusal) => break refusal,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(matches!(refused, Refusal::StorageFull(_) | Refusal::Overloaded(_)), "{refused:?}");
+    // Reads go on.
+    assert!(matches!(
+        hub.read(&InstanceId::new("run-0").unwrap(), Read::Status).await.unwrap(),
+        Answer::Status(Some(_))
+    ));
+    disk.set_capacity(None);
+    // Room again: it is noticed without a restart.
+    loop {
+        match hub.start(start("after", 1)).await.unwrap() {
+            Reply::Started { .. } => break,
+            Reply::Refused(_) => tokio::task::yield_now().await,
+            other => panic!("{other:?}"),
+        }
+    }
+    for id in accepted {
+        assert_eq!(ended(&hub, &id).await.as_deref(), Some("1"));
+    }
+}
