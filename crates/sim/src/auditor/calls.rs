@@ -19,7 +19,7 @@ pub(crate) struct Call {
     pub(crate) recorded: Option<usize>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum CallKind {
     Start {
         execution: ExecutionId,
@@ -100,6 +100,26 @@ impl Calls {
             lost += 1;
         }
         lost
+    }
+
+    /// Calls without a text of their own look alike, and a record may have been booked on the wrong one.
+    /// Moves it to or from another that is not answered, as the answer of this one demands.
+    pub(crate) fn rebook(&mut self, number: usize, recorded: bool) {
+        if self.0[number].recorded.is_some() == recorded {
+            return;
+        }
+        let this = &self.0[number];
+        let other = self.0.iter().position(|call| {
+            call.at == this.at
+                && call.id == this.id
+                && call.kind == this.kind
+                && call.state == CallState::Open
+                && call.recorded.is_some() == recorded
+        });
+        if let Some(other) = other {
+            let taken = self.0[other].recorded.take();
+            self.0[other].recorded = std::mem::replace(&mut self.0[number].recorded, taken);
+        }
     }
 
     /// A record was found that only a call can have caused: books it on the oldest call that fits.

@@ -11,6 +11,10 @@ use crate::Violation;
 impl Auditor {
     /// A client gets its answer.
     pub(crate) fn answered(&mut self, number: usize, answer: &Answer) -> Result<(), Violation> {
+        if let Answer::Reply(reply) = answer {
+            let recorded = matches!(reply, Reply::Started { .. } | Reply::Accepted);
+            self.calls.rebook(number, recorded);
+        }
         let call = self.calls.get(number).clone();
         let checked = match answer {
             Answer::Reply(reply) => self.check_reply(&call, reply),
