@@ -1,18 +1,21 @@
 //! Chores of this repository: `cargo xtask`.
 
 mod sim;
+mod syscalls;
 mod tidy;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-cargo xtask tidy    checks what no compiler checks
-cargo xtask sim     runs the simulator: [--seeds N] [--from SEED] [--mutants] [--mutant NAME] [--tail LINES]";
+cargo xtask tidy      checks what no compiler checks
+cargo xtask syscalls  under strace: nothing is acknowledged before it is synced
+cargo xtask sim       runs the simulator: [--seeds N] [--from SEED] [--mutants] [--mutant NAME] [--tail LINES]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("sim") => sim::run(arguments),
+        Some("syscalls") => syscalls::run(),
         Some("tidy") => tidy::run(),
         _ => {
             eprintln!("{USAGE}");

@@ -39,6 +39,12 @@ pub(super) async fn sequence(ctx: OrchestrationContext, n: u32) -> Result<u64> {
     Ok(sum)
 }
 
+/// Ends at once: fills a hub.
+#[orchestrator(name = "Nothing")]
+pub(super) async fn nothing(_ctx: OrchestrationContext, _: ()) -> Result<()> {
+    Ok(())
+}
+
 /// W6: a timer.
 #[orchestrator(name = "Sleep")]
 pub(super) async fn sleep(ctx: OrchestrationContext, millis: u64) -> Result<()> {

@@ -22,6 +22,7 @@ use anyhow::Context as _;
   w3        fan-out and fan-in: w3-1000 and w3-10000 activities at once
   w4        2,000 activities in sequence in one instance
   w6        10,000 instances that sleep for one second
+  open      opening a hub with 1,000,000 finished instances (filling it takes a while; not in the default)
 
 Examples:
   strandline bench
@@ -33,7 +34,7 @@ pub(crate) struct Args {
     /// Clients that work at the same time (w1).
     #[arg(short = 'c', long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     clients: u32,
-    /// How many items: instances (w1, w2, w6) or activities (w3, w4). Each workload has its own default.
+    /// How many items: instances (w1, w2, w6, open) or activities (w3, w4). Each workload has its own default.
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     n: Option<u32>,
     /// Directory for the hubs, on the disk to measure; they are removed afterwards.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use strandline::{EventKind, Instance, TaskHub};
 
-use super::functions::{fan_out, hello_sequence, say_hello, sequence, sleep, square};
+use super::functions::{fan_out, hello_sequence, nothing, say_hello, sequence, sleep, square};
 use super::measure::{Latencies, Spent, Stopwatch, peak_memory_bytes};
 use super::report::{DURABILITY, Outcome};
 
@@ -23,6 +23,7 @@ pub(super) enum Choice {
     W3x10000,
     W4,
     W6,
+    Open,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,7 @@ pub(super) enum Workload {
     FanOut(u32),
     Sequence,
     Sleep,
+    Open,
 }
 
 impl Choice {
@@ -44,6 +46,7 @@ impl Choice {
             Self::W3x10000 => vec![Workload::FanOut(10_000)],
             Self::W4 => vec![Workload::Sequence],
             Self::W6 => vec![Workload::Sleep],
+            Self::Open => vec![Workload::Open],
         }
     }
 }
@@ -68,6 +71,9 @@ pub(super) async fn run(
     dir: &Path,
 ) -> strandline::Result<Outcome> {
     let hub = TaskHub::open(dir).await?;
+    if workload == Workload::Open {
+        return reopened(hub, clients, n.unwrap_or(1_000_000), dir).await;
+    }
     hub.worker().register((say_hello, hello_sequence, square, fan_out, sequence, sleep)).start()?;
     // One instance beforehand: threads are there, caches warm.
     hub.client().start(hello_sequence, ()).await?.output().await?;
@@ -76,12 +82,16 @@ pub(super) async fn run(
         Workload::HelloOne => hello_one(&hub, n.unwrap_or(2000)).await?,
         Workload::FanOut(wide) => fan(&hub, wide, n.unwrap_or(wide)).await?,
         Workload::Sequence => in_sequence(&hub, n.unwrap_or(2000)).await?,
-        Workload::Sleep => sleepers(&hub, n.unwrap_or(10_000)).await?,
+        Workload::Sleep | Workload::Open => sleepers(&hub, n.unwrap_or(10_000)).await?,
     };
     hub.close().await?;
+    Ok(outcome(run))
+}
+
+fn outcome(run: Run) -> Outcome {
     let Run { name, items, clients, latencies, spent, halves } = run;
     let per_item = |total: f64| total / items.max(1) as f64;
-    Ok(Outcome {
+    Outcome {
         workload: name,
         n: items,
         clients,
@@ -96,7 +106,35 @@ pub(super) async fn run(
         memory_mb: peak_memory_bytes() >> 20,
         first_200_ms: halves.map(|(first, _)| first),
         last_200_ms: halves.map(|(_, last)| last),
-    })
+    }
+}
+
+/// Fills a hub with `n` finished instances, closes it, and measures how long opening it takes.
+async fn reopened(hub: TaskHub, clients: u32, n: u32, dir: &Path) -> strandline::Result<Outcome> {
+    hub.worker().register(nothing).start()?;
+    let left = Arc::new(AtomicU64::new(u64::from(n)));
+    let fill = (0..clients.max(256)).map(|_| {
+        let (client, left) = (hub.client(), left.clone());
+        tokio::spawn(async move {
+            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+                client.start(nothing, ()).await?.output().await?;
+            }
+            Ok::<_, strandline::Error>(())
+        })
+    });
+    for task in fill.collect::<Vec<_>>() {
+        task.await??;
+    }
+    hub.close().await?;
+    drop(hub);
+    let begin = Instant::now();
+    let hub = TaskHub::open(dir).await?;
+    let mut latencies = Latencies::new();
+    latencies.record(begin.elapsed());
+    let mut spent = Stopwatch::start(&hub).stop(&hub).await;
+    spent.wall = begin.elapsed();
+    hub.close().await?;
+    Ok(outcome(Run { name: "open".to_owned(), items: u64::from(n), clients, latencies, spent, halves: None }))
 }
 
 /// W1: each client starts an instance, waits for its end, and starts the next.
