@@ -30,6 +30,8 @@ struct State {
     worker: Option<Arc<dyn Worker>>,
     served: BTreeSet<String>,
     waiting: VecDeque<ActivityDispatch>,
+    /// Bytes of input of what waits, served or not.
+    waiting_bytes: usize,
     /// Waiting for a worker that serves their name.
     unserved: BTreeMap<String, Vec<ActivityDispatch>>,
     running: usize,
@@ -58,6 +60,12 @@ fn scheduled(dispatch: &ActivityDispatch) -> Option<&TaskScheduled> {
         EventKind::TaskScheduled(task) => Some(task),
         _ => None,
     }
+}
+
+/// About how many bytes of memory it takes while it waits.
+fn weight(dispatch: &ActivityDispatch) -> usize {
+    const DISPATCH_BYTES: usize = 512;
+    DISPATCH_BYTES + scheduled(dispatch).and_then(|t| t.input.as_ref()).map_or(0, String::len)
 }
 
 fn key(dispatch: &ActivityDispatch) -> Key {
@@ -95,6 +103,7 @@ impl Activities {
         }
         let open = Open { cancelled: CancellationToken::new(), progress: Arc::default(), running: false };
         state.open.insert(key(&dispatch), open);
+        state.waiting_bytes += weight(&dispatch);
         self.place(&mut state, dispatch);
         self.start_waiting(&mut state, running);
     }
@@ -120,6 +129,7 @@ impl Activities {
         while state.running < self.limit && !state.closed {
             let Some(worker) = state.worker.clone() else { return };
             let Some(dispatch) = state.waiting.pop_front() else { return };
+            state.waiting_bytes -= weight(&dispatch);
             self.start(state, running, worker, dispatch);
         }
     }
@@ -221,6 +231,11 @@ impl Activities {
         }
     }
 
+    /// About how many bytes the activities take that did not begin.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.state.lock().waiting_bytes
+    }
+
     /// Activities that run now.
     pub(crate) fn list(&self) -> Vec<RunningActivity> {
         let state = self.state.lock();
@@ -244,6 +259,7 @@ impl Activities {
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
+        state.waiting_bytes = 0;
         state.waiting.clear();
         state.unserved.clear();
         for open in state.open.values() {

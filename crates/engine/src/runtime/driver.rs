@@ -328,6 +328,9 @@ impl Driver {
         if running.log.pressure() == Pressure::Refuse {
             return Ok(Intake::Refuse(Refusal::Overloaded("the log waits for the tables")));
         }
+        if running.activities.waiting_bytes() > running.options.cache_bytes / 2 {
+            return Ok(Intake::Refuse(Refusal::Overloaded("too many activities wait to be run")));
+        }
         let bytes: usize = core.pipelines.iter().map(Pipeline::queued_bytes).sum();
         match running.store.reserve(bytes as u64) {
             Ok(()) => Ok(Intake::Open),

@@ -41,7 +41,7 @@ pub(crate) struct Running {
     worker_version: AtomicU64,
     random: Mutex<ChaCha8Rng>,
     monitor: Monitor,
-    options: HubOptions,
+    pub(crate) options: HubOptions,
     /// Threads that finish a slow turn without being in charge.
     slow_turns: AtomicUsize,
     shared: Arc<Shared>,

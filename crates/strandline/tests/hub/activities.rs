@@ -163,6 +163,43 @@ async fn unserved_names_wait_and_block_nobody() -> Result<()> {
 }
 
 #[activity]
+async fn takes_much(gate: State<Gate>, _much: String) -> Result<()> {
+    gate.pass().await;
+    Ok(())
+}
+
+#[orchestrator]
+async fn hands_out_much(ctx: OrchestrationContext, _: ()) -> Result<()> {
+    ctx.call(takes_much, "x".repeat(100_000)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_work_is_refused_while_too_much_waits() -> Result<()> {
+    let gate = Gate::closed();
+    let hub =
+        DataDirectory::in_memory().max_concurrent_activities(1).cache_bytes(32 << 20).open_hub().await?;
+    hub.worker().register((takes_much, hands_out_much)).state(gate.clone()).start()?;
+    let client = hub.client();
+    let mut runs = Vec::new();
+    let refused = loop {
+        match client.start(hands_out_much, ()).await {
+            Ok(run) => runs.push(run),
+            Err(error) => break error,
+        }
+    };
+    assert!(refused.is::<strandline::HubOverloaded>(), "{refused:?}");
+    assert!(refused.message().contains("wait to be run"), "{refused:?}");
+    assert!(runs.len() >= 160);
+    gate.open(runs.len());
+    for run in runs {
+        run.output().await?;
+    }
+    // Room again.
+    gate.open(1);
+    client.start(hands_out_much, ()).await?.output().await
+}
+
+#[activity]
 async fn passes(gate: State<Gate>) -> Result<()> {
     gate.pass().await;
     Ok(())

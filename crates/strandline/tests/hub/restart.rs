@@ -140,6 +140,9 @@ async fn instances_that_left_memory_come_back() -> Result<()> {
             ensure!(error.is::<strandline::HubOverloaded>(), "{error:?}");
             tokio::task::yield_now().await;
         }
+        // Twice the smallest cache there is, and what was under way when it was reached.
+        let bytes = hub.engine().memory_bytes();
+        ensure!(bytes < 512 << 10, "{bytes} bytes in memory");
     }
     for n in 0..200 {
         until_custom_status(&client.instance::<u32>(&format!("run-{n}"))?, "half way").await;
