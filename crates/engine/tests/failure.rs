@@ -8,11 +8,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use strandline_engine::pipeline::{Answer, Read};
 use strandline_engine::runtime::{CallError, Hub, HubOptions, Node, NodeOptions};
-use strandline_hub::{Refusal, Reply, ReusePolicy, Start};
-use strandline_model::{ExecutionId, InstanceId, RuntimeStatus};
+use strandline_hub::{Refusal, Reply};
+use strandline_model::{InstanceId, RuntimeStatus};
 use strandline_store::Store;
 use strandline_store::disk::LossyDisk;
 use strandline_store_local::{LocalOptions, LocalStore};
+use support::start;
 
 /// A disk that outlives the stores on it, as after a power cut.
 #[derive(Clone)]
@@ -42,22 +43,6 @@ impl Machine {
         };
         let options = NodeOptions { flush_interval: Duration::from_millis(20), ..NodeOptions::default() };
         Node::open(Box::new(opener), options).unwrap()
-    }
-}
-
-fn start(id: &str, input: u32) -> Start {
-    Start {
-        id: InstanceId::new(id).unwrap(),
-        name: "Chain".to_owned(),
-        version: None,
-        input: Some(input.to_string()),
-        tags: Default::default(),
-        scheduled_start: None,
-        reuse: ReusePolicy::refuse(),
-        execution: ExecutionId(0),
-        seed: 0,
-        trace_parent: None,
-        trace_state: None,
     }
 }
 

@@ -8,32 +8,17 @@ use std::time::Duration;
 
 use strandline_engine::pipeline::{Answer, Read};
 use strandline_engine::runtime::{Hub, HubOptions, Node, NodeOptions};
-use strandline_hub::{InstanceStatus, Reply, ReusePolicy, Start};
-use strandline_model::{ExecutionId, InstanceId, RuntimeStatus};
+use strandline_hub::{InstanceStatus, Reply};
+use strandline_model::{InstanceId, RuntimeStatus};
 use strandline_store::Store;
 use strandline_store_local::{LocalOptions, LocalStore};
+use support::start;
 
 fn node(path: &Path) -> Node {
     let path = path.to_owned();
     let opener =
         move || LocalStore::open(&path, LocalOptions::default()).map(|s| Arc::new(s) as Arc<dyn Store>);
     Node::open(Box::new(opener), NodeOptions::default()).unwrap()
-}
-
-fn start(id: &str, input: u32) -> Start {
-    Start {
-        id: InstanceId::new(id).unwrap(),
-        name: "Chain".to_owned(),
-        version: None,
-        input: Some(input.to_string()),
-        tags: Default::default(),
-        scheduled_start: None,
-        reuse: ReusePolicy::refuse(),
-        execution: ExecutionId(0),
-        seed: 0,
-        trace_parent: None,
-        trace_state: None,
-    }
 }
 
 async fn ended(hub: &Hub, id: &str) -> InstanceStatus {

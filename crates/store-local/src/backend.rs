@@ -68,6 +68,12 @@ impl TablesFile {
         Ok(())
     }
 
+    /// From here on writes stay in memory: the file is left as it is.
+    pub(crate) fn hold_back(&self) {
+        let len = self.file.len().unwrap_or(0);
+        *self.held_back.write() = Some(HeldBack { len, ..HeldBack::default() });
+    }
+
     pub(crate) fn take_failure(&self) -> Option<Failure> {
         self.failure.lock().take()
     }

@@ -375,7 +375,11 @@ impl Store for LocalStore {
         // Whoever still holds the store may drop it late: nothing of it touches the files from here on,
         // so the directory can be opened again at once.
         drop(self.background.lock().take());
-        self.core.tables.close();
+        if self.core.failed.get().is_some() {
+            self.core.tables.abandon_file();
+        } else {
+            self.core.tables.close();
+        }
         drop(self.lock.lock().take());
         marked
     }

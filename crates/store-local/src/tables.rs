@@ -120,6 +120,12 @@ impl Tables {
         self.file.written()
     }
 
+    /// Lets go of the file without touching it again; for a store that failed.
+    pub(crate) fn abandon_file(&self) {
+        self.file.hold_back();
+        self.close();
+    }
+
     /// Lets go of the file; every later call fails.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);

@@ -332,7 +332,7 @@ impl Driver {
             return Ok(Intake::Refuse(Refusal::Overloaded("too many activities wait to be run")));
         }
         let bytes: usize = core.pipelines.iter().map(Pipeline::queued_bytes).sum();
-        match running.store.reserve(bytes as u64) {
+        match running.store.reserve(bytes as u64 + running.log.queued_bytes()) {
             Ok(()) => Ok(Intake::Open),
             Err(StoreError::Full(what)) => Ok(Intake::Refuse(Refusal::StorageFull(what))),
             Err(error) => Err(error.into()),

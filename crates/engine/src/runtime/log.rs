@@ -2,7 +2,7 @@
 //! At once when idle, whatever queued meanwhile when busy, never with an artificial delay.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -18,6 +18,8 @@ pub(crate) struct LogWriter {
     /// The durable end moved, or the log failed.
     progress: Condvar,
     pressure: AtomicU8,
+    /// Bytes of batches that are queued and not yet appended.
+    queued_bytes: AtomicU64,
     flush_above: u64,
     refuse_above: u64,
 }
@@ -64,6 +66,7 @@ impl LogWriter {
             work: Condvar::new(),
             progress: Condvar::new(),
             pressure: AtomicU8::new(Pressure::None as u8),
+            queued_bytes: AtomicU64::new(0),
             flush_above,
             refuse_above,
         }
@@ -75,6 +78,8 @@ impl LogWriter {
         let before = queue.batches.len();
         queue.batches.extend(batches);
         let added = queue.batches.len() - before;
+        let bytes: usize = queue.batches[before..].iter().map(|(b, _)| b.records.len()).sum();
+        self.queued_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         queue.queued += added as u64;
         if added > 0 && before == 0 {
             self.work.notify_one();
@@ -95,6 +100,11 @@ impl LogWriter {
         self.queue.lock().closed = true;
         self.work.notify_all();
         self.progress.notify_all();
+    }
+
+    /// Room in the log that is spoken for.
+    pub(crate) fn queued_bytes(&self) -> u64 {
+        self.queued_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn pressure(&self) -> Pressure {
@@ -151,6 +161,8 @@ impl LogWriter {
                 on_failure(reason);
                 return;
             }
+            let bytes: usize = group.iter().map(|b| b.records.len()).sum();
+            self.queued_bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
             self.acknowledge(&group, &owners);
             group.clear();
             owners.clear();

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use strandline_engine::worker::{ActivityResult, ActivityWork, Turn, TurnOutcome, TurnRunner, Worker};
+use strandline_hub::{ReusePolicy, Start};
 use strandline_model::{Action, ActionKind, Completion, EventKind, ExecutionId, HistoryEvent, InstanceId};
 
 pub(crate) struct Chain;
@@ -92,5 +93,22 @@ impl Worker for Chain {
 
     fn run_activity(&self, work: ActivityWork) -> Pin<Box<dyn Future<Output = ActivityResult> + Send>> {
         Box::pin(async move { Ok(work.input) })
+    }
+}
+
+/// A start of `Chain` with `input` activities.
+pub(crate) fn start(id: &str, input: u32) -> Start {
+    Start {
+        id: InstanceId::new(id).unwrap(),
+        name: "Chain".to_owned(),
+        version: None,
+        input: Some(input.to_string()),
+        tags: Default::default(),
+        scheduled_start: None,
+        reuse: ReusePolicy::refuse(),
+        execution: ExecutionId(0),
+        seed: 0,
+        trace_parent: None,
+        trace_state: None,
     }
 }
