@@ -344,7 +344,8 @@ impl Core {
         let Some(delay) = delay else { return self.finish(key, Finished::Value(Err(error))) };
         let fire_at = self.now.saturating_add(delay);
         let timer = self.act_for(ActionKind::CreateTimer { fire_at }, key)?;
-        if let Some(TaskState { kind: TaskKind::Call(call), .. }) = self.tasks.get_mut(&key).map(|s| &mut **s) {
+        if let Some(TaskState { kind: TaskKind::Call(call), .. }) = self.tasks.get_mut(&key).map(|s| &mut **s)
+        {
             call.backing_off = true;
             if let Some(retrying) = &mut call.retrying {
                 retrying.last = Some(error);
@@ -355,7 +356,8 @@ impl Core {
     }
 
     fn set_current(&mut self, key: TaskKey, id: i32) {
-        if let Some(TaskState { kind: TaskKind::Call(call), .. }) = self.tasks.get_mut(&key).map(|s| &mut **s) {
+        if let Some(TaskState { kind: TaskKind::Call(call), .. }) = self.tasks.get_mut(&key).map(|s| &mut **s)
+        {
             call.current = id;
         }
     }

@@ -485,6 +485,10 @@ impl<T: Ticket> Pipeline<T> {
     /// Closes the batch and returns it for the log. Without `force`, acknowledgements alone wait
     /// for company.
     pub fn take_batch(&mut self, force: bool) -> Option<Batch> {
+        for id in std::mem::take(&mut self.resting) {
+            self.changed(&id);
+        }
+        self.streaks = Lookup::default();
         if self.records == 0 || (self.eager_records == 0 && !force) {
             return None;
         }
@@ -501,10 +505,6 @@ impl<T: Ticket> Pipeline<T> {
         self.in_flight.push_back(in_flight);
         self.records = 0;
         self.eager_records = 0;
-        self.streaks = Lookup::default();
-        for id in std::mem::take(&mut self.resting) {
-            self.changed(&id);
-        }
         if self.sabotage == Sabotage::ReleaseBeforeDurable {
             let early: Vec<_> =
                 self.in_flight.iter_mut().flat_map(|f| std::mem::take(&mut f.releases)).collect();

@@ -55,6 +55,8 @@ struct Core {
     random: ChaCha8Rng,
     /// Counts worker changes seen.
     worker_version: u64,
+    /// The partition whose turns come first next time: no partition keeps the others waiting.
+    first: usize,
 }
 
 impl std::fmt::Debug for Driver {
@@ -88,7 +90,7 @@ impl Driver {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             seed[..16].copy_from_slice(&now.map_or(0, |d| d.as_nanos()).to_be_bytes());
         }
-        let core = Core { pipelines, random: ChaCha8Rng::from_seed(seed), worker_version: 0 };
+        let core = Core { pipelines, random: ChaCha8Rng::from_seed(seed), worker_version: 0, first: 0 };
         Self {
             mailbox: Mutex::default(),
             wake: Condvar::new(),
@@ -183,7 +185,9 @@ impl Driver {
     /// The driver's thread, as long as it is in charge.
     pub(crate) fn drive(self: Arc<Self>, running: Arc<Running>, generation: u64) {
         match self.drive_until_exit(&running, generation) {
-            Exit::Superseded | Exit::Stopped => {}
+            // Another thread has taken its place among those that may run turns.
+            Exit::Superseded => running.slow_turn_over(),
+            Exit::Stopped => {}
             Exit::Failed(error) => running.fail(error.to_string()),
         }
     }
@@ -282,12 +286,15 @@ impl Driver {
             pipeline.run(now, store, &intake)?;
         }
         let slice_end = Instant::now() + TURN_SLICE;
-        let mut index = 0;
-        while let Some(runner) = runner.as_deref_mut() {
+        let count = core.pipelines.len().max(1);
+        let mut visited = 0;
+        core.first = (core.first + 1) % count;
+        while let Some(runner) = runner.as_deref_mut().filter(|_| visited < count) {
+            let index = (core.first + visited) % count;
             let Some(pipeline) = core.pipelines.get_mut(index) else { break };
             let holds = |id: &InstanceId, execution, seen| runner.holds(id, execution, seen);
             let Some(handed_out) = pipeline.next_turn(running.now(), store, &holds)? else {
-                index += 1;
+                visited += 1;
                 continue;
             };
             let id = handed_out.turn.instance.clone();
@@ -301,7 +308,6 @@ impl Driver {
             pipeline.turn_finished(&id, handed_out.token, outcome, &mut || entropy(random));
             if !still_in_charge {
                 drop(core);
-                running.slow_turn_over();
                 self.poke();
                 return Err(Exit::Superseded);
             }

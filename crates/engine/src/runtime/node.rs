@@ -56,7 +56,25 @@ struct HubState {
     info: HubInfo,
     options: HubOptions,
     worker: Mutex<Option<Arc<dyn Worker>>>,
-    running: watch::Sender<Option<Arc<Running>>>,
+    phase: watch::Sender<Phase>,
+}
+
+/// What a hub is doing.
+#[derive(Clone)]
+enum Phase {
+    Running(Arc<Running>),
+    /// The store failed; calls wait until it is open again.
+    Recovering,
+    Closed,
+}
+
+impl HubState {
+    fn running(&self) -> Option<Arc<Running>> {
+        match &*self.phase.borrow() {
+            Phase::Running(running) => Some(running.clone()),
+            Phase::Recovering | Phase::Closed => None,
+        }
+    }
 }
 
 /// After a failure the store is tried again this often.
@@ -105,7 +123,7 @@ impl Node {
             info,
             options,
             worker: Mutex::default(),
-            running: watch::Sender::new(Some(running)),
+            phase: watch::Sender::new(Phase::Running(running)),
         });
         inner.hubs.lock().push(state.clone());
         Ok(Hub { state, node: inner.clone() })
@@ -135,7 +153,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.inner.tear_down();
+        self.inner.tear_down(&Phase::Closed);
         let _ = self.inner.events.lock().send(Event::Closed);
     }
 }
@@ -176,7 +194,7 @@ impl Inner {
     }
 
     fn running(&self) -> Vec<Arc<Running>> {
-        self.hubs.lock().iter().filter_map(|h| h.running.borrow().clone()).collect()
+        self.hubs.lock().iter().filter_map(|h| h.running()).collect()
     }
 
     fn flush(&self) {
@@ -211,7 +229,7 @@ impl Inner {
     /// Takes the hubs out of service, after a last flush if the log still works.
     fn end(&self, hubs: Vec<Arc<Running>>) {
         for state in self.hubs.lock().iter() {
-            state.running.send_replace(None);
+            state.phase.send_replace(Phase::Closed);
         }
         for hub in hubs {
             flush::flush(&self.shared.flush, &*hub.store, &hub.log, std::slice::from_ref(&hub));
@@ -220,10 +238,10 @@ impl Inner {
     }
 
     /// Drops all that is in memory; callers learn that the outcome is unknown.
-    fn tear_down(&self) {
+    fn tear_down(&self, next: &Phase) {
         let incarnation = self.incarnation.lock().take();
         for state in self.hubs.lock().iter() {
-            if let Some(running) = state.running.send_replace(None) {
+            if let Phase::Running(running) = state.phase.send_replace(next.clone()) {
                 running.stop();
                 running.clear();
             }
@@ -242,13 +260,13 @@ impl Inner {
     /// After a failure: only what is on disk counts.
     fn start_over(self: &Arc<Self>, reason: &str) {
         tracing::error!(reason, "the store failed: recovering from what is durable");
-        self.tear_down();
+        self.tear_down(&Phase::Recovering);
         loop {
             match self.reopen() {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::error!(%error, "recovery failed; trying again");
-                    self.tear_down();
+                    self.tear_down(&Phase::Recovering);
                     std::thread::sleep(REOPEN_EVERY);
                 }
             }
@@ -262,7 +280,7 @@ impl Inner {
         for state in self.hubs.lock().iter() {
             let running = self.run(state.info.clone(), &state.options, current)?;
             running.attach(state.worker.lock().clone());
-            state.running.send_replace(Some(running));
+            state.phase.send_replace(Phase::Running(running));
         }
         Ok(())
     }
@@ -308,8 +326,7 @@ impl Hub {
     /// Puts `worker` in charge of running the hub's code, in place of the one before.
     pub fn attach(&self, worker: Option<Arc<dyn Worker>>) {
         *self.state.worker.lock() = worker.clone();
-        let running = self.state.running.borrow().clone();
-        if let Some(running) = running {
+        if let Some(running) = self.state.running() {
             running.attach(worker);
         }
     }
@@ -359,12 +376,12 @@ impl Hub {
 
     /// The hub as it runs now; waits while it recovers from a failure.
     async fn running(&self) -> Result<Arc<Running>, CallError> {
-        if let Some(running) = &*self.state.running.borrow() {
-            return Ok(running.clone());
+        let mut changes = self.state.phase.subscribe();
+        let settled = changes.wait_for(|phase| !matches!(phase, Phase::Recovering)).await;
+        match settled.as_deref() {
+            Ok(Phase::Running(running)) => Ok(running.clone()),
+            _ => Err(CallError::Closed),
         }
-        let mut changes = self.state.running.subscribe();
-        let running = changes.wait_for(Option::is_some).await.map_err(|_| CallError::Closed)?;
-        running.clone().ok_or(CallError::Closed)
     }
 
     /// Engine time: timers fire by it.
@@ -374,14 +391,14 @@ impl Hub {
 
     /// Activities that run now.
     pub fn running_activities(&self) -> Vec<RunningActivity> {
-        let running = self.state.running.borrow().clone();
+        let running = self.state.running();
         running.map(|r| r.activities.list()).unwrap_or_default()
     }
 
     /// Counters of all partitions, added up.
     pub fn counters(&self) -> Counters {
         let mut sum = Counters::default();
-        let running = self.state.running.borrow().clone();
+        let running = self.state.running();
         for driver in running.iter().flat_map(|r| r.all_drivers()) {
             driver.each(|pipeline| sum.add(pipeline.counters()));
         }
@@ -391,7 +408,7 @@ impl Hub {
     /// About how many bytes the instances in memory take.
     pub fn memory_bytes(&self) -> usize {
         let mut sum = 0;
-        let running = self.state.running.borrow().clone();
+        let running = self.state.running();
         for driver in running.iter().flat_map(|r| r.all_drivers()) {
             driver.each(|pipeline| sum += pipeline.partition().memory_bytes());
         }
@@ -401,7 +418,7 @@ impl Hub {
     /// Timers that wait, over all partitions.
     pub fn timers(&self) -> usize {
         let mut sum = 0;
-        let running = self.state.running.borrow().clone();
+        let running = self.state.running();
         for driver in running.iter().flat_map(|r| r.all_drivers()) {
             driver.each(|pipeline| sum += pipeline.partition().timers().count());
         }

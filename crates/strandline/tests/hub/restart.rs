@@ -108,6 +108,24 @@ async fn timers_that_came_due_meanwhile_fire() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_closed_hub_says_so() -> Result<()> {
+    let hub = TaskHub::in_memory().await?;
+    hub.worker().register((add_one, long)).start()?;
+    let client = hub.client();
+    let run = client.start(long, 1).await?;
+    let waiting = tokio::spawn({
+        let run = run.clone();
+        async move { run.output().await }
+    });
+    until_custom_status(&run, "half way").await;
+    hub.close().await?;
+    assert_eq!(client.start(long, 1).await.unwrap_err().error_type(), "HubClosed");
+    assert_eq!(run.status().await.unwrap_err().error_type(), "HubClosed");
+    assert!(waiting.await?.is_err());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hubs_of_one_directory_are_apart() -> Result<()> {
     let dir = tempfile::tempdir()?;
     {
