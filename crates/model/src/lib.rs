@@ -23,4 +23,4 @@ pub use history::{
 };
 pub use ids::{ExecutionId, InstanceId, InvalidId, partition_of};
 pub use status::RuntimeStatus;
-pub use time::Timestamp;
+pub use time::{InvalidTimestamp, Timestamp};

@@ -1,5 +1,9 @@
+use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in time, UTC, to the nanosecond, from year 1 to year 9999 and beyond.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
@@ -94,6 +98,82 @@ impl Timestamp {
     }
 }
 
+/// Why a text is not a timestamp.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a time like 2026-01-31T12:00:00.5Z or 2026-01-31T12:00:00+01:00")]
+pub struct InvalidTimestamp(String);
+
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    /// Reads ISO 8601 with seconds, up to nine fractional digits (more are cut off), and `Z` or an offset.
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        parse(text).ok_or_else(|| InvalidTimestamp(text.chars().take(64).collect()))
+    }
+}
+
+fn parse(text: &str) -> Option<Timestamp> {
+    let number = |from: usize, to: usize| -> Option<i64> {
+        let digits = text.get(from..to)?;
+        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+    };
+    let mark = |at: usize, marks: &str| text.get(at..at + 1).is_some_and(|c| marks.contains(c));
+    if !(mark(4, "-") && mark(7, "-") && mark(10, "Tt ") && mark(13, ":") && mark(16, ":")) {
+        return None;
+    }
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let rest = &text[19..];
+    let fraction =
+        rest.strip_prefix('.').map_or("", |r| &r[..r.bytes().take_while(u8::is_ascii_digit).count()]);
+    let zone = &rest[if rest.starts_with('.') { 1 + fraction.len() } else { 0 }..];
+    if rest.starts_with('.') && fraction.is_empty() {
+        return None;
+    }
+    let nanos = format!("{fraction:0<9}")[..9].parse().ok()?;
+    // Civil to days (Howard Hinnant); a day that does not exist comes back as another one.
+    let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let (era, yoe) = (y.div_euclid(400), y.rem_euclid(400));
+    let days = era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + (153 * m + 2) / 5 + day - 1 - 719_468;
+    let local = Timestamp { seconds: days * 86_400 + hour * 3600 + minute * 60 + second, nanos };
+    if local.civil() != (year, month as u32, day as u32) {
+        return None;
+    }
+    Some(Timestamp { seconds: local.seconds - offset(zone)?, ..local })
+}
+
+/// Seconds east of UTC.
+fn offset(zone: &str) -> Option<i64> {
+    if matches!(zone, "Z" | "z") {
+        return Some(0);
+    }
+    let (sign, digits) = match zone.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let (hours, minutes) = digits.split_once(':')?;
+    let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    (hours < 24 && minutes < 60).then(|| sign * i64::from(hours * 3600 + minutes * 60))
+}
+
+/// As ISO 8601 text with nine fractional digits.
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.format(9))
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.format(7))
@@ -110,6 +190,36 @@ mod tests {
         assert_eq!(t.to_string(), "2024-01-02T03:04:05.1234567Z");
         assert_eq!(Timestamp::MAX.format(0), "9999-12-31T23:59:59Z");
         assert_eq!(Timestamp::from_millis(-1).format(3), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn reads_what_it_writes_and_what_others_write() {
+        for text in
+            ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "2000-02-29T12:30:45Z", "9999-12-31T23:59:59Z"]
+        {
+            assert_eq!(text.parse::<Timestamp>().unwrap().format(0), text);
+        }
+        let t = Timestamp { seconds: 1_704_164_645, nanos: 123_456_789 };
+        assert_eq!("2024-01-02T03:04:05.123456789999Z".parse(), Ok(t));
+        assert_eq!("2024-01-02T04:34:05.123456789+01:30".parse(), Ok(t));
+        let json = serde_json::to_string(&t).unwrap();
+        assert_eq!(json, "\"2024-01-02T03:04:05.123456789Z\"");
+        assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), t);
+        for wrong in [
+            "",
+            "2024-01-02",
+            "2024-13-02T00:00:00Z",
+            "2023-02-29T00:00:00Z",
+            "2024-01-02T24:00:00Z",
+            "2024-01-02T00:00:00",
+            "2024-01-02T00:00:00.Z",
+            "2024-01-02T00:00:00+1",
+            "2024-01-02T00:00:00ü",
+            "２024-01-02T00:00:00Z",
+            "+024-01-02T00:00:00Z",
+        ] {
+            assert!(wrong.parse::<Timestamp>().is_err(), "{wrong}");
+        }
     }
 
     #[test]
