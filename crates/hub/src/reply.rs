@@ -20,24 +20,28 @@ pub enum Reply {
 /// Why a command was refused. Nothing changed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    #[error("an instance with this id exists already and is {status}")]
+    #[error(
+        "an instance with this id exists already and is {status}: choose another id, or a reuse policy that replaces it"
+    )]
     AlreadyExists { status: RuntimeStatus },
     #[error("there is no instance with this id")]
     NotFound,
     #[error("the instance is over: {status}")]
     Terminal { status: RuntimeStatus },
-    #[error("{field} has {bytes} bytes: the limit is {limit}")]
+    #[error(
+        "{field} has {bytes} bytes: the limit is {limit}; keep large data elsewhere and pass a reference"
+    )]
     TooLarge { field: &'static str, bytes: usize, limit: usize },
     #[error("{field} {problem}")]
     Invalid { field: &'static str, problem: String },
     #[error(
-        "the instance already holds {limit_events} events or {limit_bytes} bytes that its code has not seen"
+        "the instance already holds {limit_events} events or {limit_bytes} bytes that its code has not seen: raise again once it has taken some"
     )]
     TooManyPendingEvents { limit_events: usize, limit_bytes: usize },
     /// Memory or log are at their bounds.
     #[error("the hub is overloaded ({0}): try again later")]
     Overloaded(&'static str),
-    #[error("no space left on the store's device: {0}")]
+    #[error("no space left on the store's device ({0}): make room; it goes on by itself")]
     StorageFull(String),
     /// A result nobody waits for any more: the task is done, or its execution over.
     #[error("the result is stale: {0}")]

@@ -37,7 +37,11 @@ fn after_dashes<'a>(words: &'a [&'a str]) -> &'a [&'a str] {
 }
 
 fn check(command: &str) -> Result<(), String> {
-    let words: Vec<&str> = command.split_whitespace().collect();
+    // Settings of the environment may stand in front.
+    let setting = |word: &&str| {
+        word.split_once('=').is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+    };
+    let words: Vec<&str> = command.split_whitespace().skip_while(setting).collect();
     match words[..] {
         ["kill", "-9", "PID"] | [".ci/run"] => Ok(()),
         ["cargo", "test" | "fmt" | "clippy" | "doc", ..] => Ok(()),

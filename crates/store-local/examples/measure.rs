@@ -21,7 +21,8 @@ fn cpu_seconds() -> f64 {
 
 fn main() -> Result<(), StoreError> {
     let mut arguments = std::env::args().skip(1);
-    let dir = arguments.next().unwrap_or_else(|| "/tmp/strandline-measure".into());
+    let place = std::env::temp_dir().join("strandline-measure");
+    let dir = arguments.next().unwrap_or_else(|| place.display().to_string());
     let what = arguments.next().unwrap_or_default();
     if what == "open" {
         return open(&dir);

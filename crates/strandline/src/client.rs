@@ -48,9 +48,16 @@ impl Client {
     {
         let call = orchestrator.into_call();
         let name = call.name().to_owned();
+        let input = if call.has_retry() {
+            let text =
+                "a start from a client is not retried: leave the retry policy to calls in orchestrators";
+            Err(Error::new("InvalidRequest", format_args!("orchestrator '{name}': {text}")))
+        } else {
+            json::encode(&input, || format!("the input of orchestrator '{name}'"))
+        };
         StartInstance {
             client: self.clone(),
-            input: json::encode(&input, || format!("the input of orchestrator '{name}'")),
+            input,
             instance_id: call.requested_instance_id().map(str::to_owned),
             version: call.requested_version().map(str::to_owned),
             tags: call.requested_tags().clone(),
@@ -172,7 +179,9 @@ impl<O> StartInstance<O> {
             trace_parent: None,
             trace_state: None,
         };
-        match client.hub.start(start).await.map_err(call_error)? {
+        let started = client.hub.start(start).await;
+        // The caller may not know the id yet; with it the outcome can be asked for.
+        match started.map_err(|error| call_error(error).context(format_args!("starting instance '{id}'")))? {
             Reply::Refused(refusal) => Err(refused(refusal, &id)),
             _ => Ok(instance),
         }

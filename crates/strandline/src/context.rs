@@ -92,7 +92,7 @@ impl OrchestrationContext {
                 let options = call.options;
                 let again = move || ctx.attempt::<K>(&name, &options, input.clone(), None);
                 let first = Task::durable(first, what.clone());
-                let rounds = retry_rounds(self.clone(), handler, what, first, again);
+                let rounds = retry_rounds(self.clone(), self.now(), handler, what, first, again);
                 Task::handled(self.handle.clone(), rounds)
             }
         }
@@ -304,12 +304,12 @@ fn child(name: &str, options: &CallOptions, input: Option<String>) -> SubOrchest
 
 async fn retry_rounds<O: DeserializeOwned>(
     ctx: OrchestrationContext,
+    begun: Timestamp,
     handler: RetryHandler,
     what: What,
     first: Task<O>,
     again: impl Fn() -> TaskHandle,
 ) -> Result<O> {
-    let begun = ctx.now();
     let mut task = first;
     let mut attempt = 1;
     loop {

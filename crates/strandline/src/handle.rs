@@ -169,6 +169,10 @@ impl<K: Kind, I, O> Call<K, I, O> {
         Self { name: name.into(), options: CallOptions::default(), types: PhantomData }
     }
 
+    pub(crate) fn has_retry(&self) -> bool {
+        self.options.retry.is_some()
+    }
+
     /// The version asked for.
     pub fn requested_version(&self) -> Option<&str> {
         self.options.version.as_deref()

@@ -118,7 +118,8 @@ impl DataDirectoryBuilder {
         self
     }
 
-    /// How many turns of one hub run at the same time, counting those that block: 64 by default. Up
+    /// How many turns of one hub run at the same time, counting those that block: by default 64, or
+    /// two for each core if that is more. Up
     /// to this number, an orchestrator that blocks holds up no other.
     pub fn max_concurrent_turns(mut self, turns: usize) -> Self {
         self.hub.turns_max = turns;
@@ -277,12 +278,24 @@ impl WorkerBuilder {
         self
     }
 
-    /// Starts serving, in place of the worker before. Instances that waited for a worker go on.
+    /// Starts serving, in place of the worker before: register everything with one worker.
+    /// Instances that waited for a worker go on.
     ///
     /// # Errors
     /// Names everything that was registered wrongly, such as a name registered twice.
     pub fn start(self) -> Result<()> {
         let worker = self.registry.build()?;
+        if let Some((orchestrators, activities)) = self.hub.served() {
+            let (now, mut lost) = ([worker.orchestrators(), worker.activities()].concat(), orchestrators);
+            lost.extend(activities);
+            lost.retain(|name| !now.contains(name));
+            if !lost.is_empty() {
+                tracing::warn!(
+                    ?lost,
+                    "a new worker replaces the one before: these functions are served no more"
+                );
+            }
+        }
         tracing::debug!(orchestrators = ?worker.orchestrators(), activities = ?worker.activities(), "worker starts");
         self.hub.attach(Some(Arc::new(worker)));
         Ok(())

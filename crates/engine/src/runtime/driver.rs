@@ -184,6 +184,9 @@ impl Driver {
 
     /// The driver's thread, as long as it is in charge.
     pub(crate) fn drive(self: Arc<Self>, running: Arc<Running>, generation: u64) {
+        // An orchestrator that awaits a tokio timer or task is told so by name; without a runtime
+        // around it, it would just panic.
+        let _context = running.enter_runtime();
         match self.drive_until_exit(&running, generation) {
             // Another thread has taken its place among those that may run turns.
             Exit::Superseded => running.slow_turn_over(),

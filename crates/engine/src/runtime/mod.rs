@@ -85,9 +85,11 @@ impl HubOptions {
 pub enum CallError {
     /// The hub failed after it took the call: it may have been carried out or not. Ask again, or
     /// repeat the call if it is safe to.
-    #[error("the hub failed before it could answer: the outcome is unknown")]
+    #[error(
+        "the hub failed before it could answer: the outcome is unknown; ask for the status, or repeat the call if that is safe"
+    )]
     OutcomeUnknown,
-    #[error("the hub is closed")]
+    #[error("the hub is closed: open it again to go on")]
     Closed,
 }
 

@@ -113,6 +113,10 @@ impl Running {
         spawn_named("strandline-partitions", move || driver.drive(running, generation));
     }
 
+    pub(crate) fn enter_runtime(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.shared.runtime.enter()
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }

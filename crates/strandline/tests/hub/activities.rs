@@ -55,7 +55,10 @@ async fn a_call_that_takes_too_long_fails() -> Result<()> {
     let hub = TaskHub::in_memory().await?;
     hub.worker().register((hangs, impatient)).start()?;
     assert_eq!(hub.client().start(impatient, ()).await?.output().await?, "TimeoutError");
-    // The token has fired: nothing hangs any more.
+    // The token fires: nothing hangs any more.
+    while !hub.client().running_activities().is_empty() {
+        tokio::task::yield_now().await;
+    }
     hub.close().await
 }
 
@@ -84,6 +87,40 @@ async fn progress_is_visible_and_cancelling_reaches_the_activity() -> Result<()>
     }
     run.raise(STOP, ()).await?;
     run.output().await
+}
+
+#[orchestrator]
+async fn gives_it_three_chances(ctx: OrchestrationContext, _: ()) -> Result<String> {
+    let patient = hangs.timeout(millis(5)).retry(RetryPolicy::new(millis(1), 3));
+    let error = ctx.call(patient, ()).await.unwrap_err();
+    Ok(error.error_type().to_owned())
+}
+
+#[orchestrator]
+async fn calls_a_lot(ctx: OrchestrationContext, n: usize) -> Result<usize> {
+    Ok(try_join_all((0..n).map(|_| ctx.call(third_time_lucky, ()))).await?.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timeouts_are_retried_and_actions_are_limited() -> Result<()> {
+    let hub = TaskHub::in_memory().await?;
+    let tries = Tries(Arc::new(AtomicUsize::new(10)));
+    hub.worker()
+        .register((hangs, gives_it_three_chances, third_time_lucky, calls_a_lot))
+        .state(tries)
+        .max_actions(10)
+        .start()?;
+    let run = hub.client().start(gives_it_three_chances, ()).await?;
+    assert_eq!(run.output().await?, "TimeoutError");
+    assert_eq!(count(&run.history().await?, |k| matches!(k, EventKind::TaskFailed(_))), 3);
+    assert_eq!(hub.client().start(calls_a_lot, 9).await?.output().await?, 9);
+    let error = hub.client().start(calls_a_lot, 11).await?.output().await.unwrap_err();
+    assert_eq!(error.error_type(), "TooManyActionsError");
+    assert!(error.message().contains("10"), "{error:?}");
+    let policy = RetryPolicy::new(millis(1), 2);
+    let error = hub.client().start(calls_a_lot.retry(policy), 1).await.unwrap_err();
+    assert!(error.is::<strandline::InvalidRequest>(), "{error:?}");
+    Ok(())
 }
 
 #[derive(Clone, Default)]

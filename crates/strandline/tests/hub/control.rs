@@ -47,7 +47,10 @@ async fn terminating_ends_an_instance_at_once() -> Result<()> {
     assert_eq!(error.error_type(), "Terminated");
     let again = run.terminate("again").await.unwrap_err();
     assert!(again.is::<strandline::InstanceOver>(), "{again:?}");
-    // The activity notices by its token: closing does not wait for the gate.
+    // The activity notices by its token, although the gate stays closed.
+    while !hub.client().running_activities().is_empty() {
+        tokio::task::yield_now().await;
+    }
     hub.close().await
 }
 

@@ -73,3 +73,26 @@ async fn a_blocking_orchestrator_stalls_nobody() -> Result<()> {
     }
     Ok(())
 }
+
+#[orchestrator]
+async fn sleeps_on_tokio(_ctx: OrchestrationContext, _: ()) -> Result<()> {
+    tokio::time::sleep(hours(1)).await;
+    Ok(())
+}
+
+#[orchestrator]
+async fn spawns(_ctx: OrchestrationContext, _: ()) -> Result<u32> {
+    Ok(tokio::spawn(async { 7 }).await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_what_is_not_durable_is_named() -> Result<()> {
+    let hub = TaskHub::in_memory().await?;
+    hub.worker().register((sleeps_on_tokio, spawns)).start()?;
+    let client = hub.client();
+    let error = client.start(sleeps_on_tokio, ()).await?.output().await.unwrap_err();
+    assert_eq!(error.error_type(), "NonDurableAwaitError", "{error:?}");
+    let error = client.start(spawns, ()).await?.output().await.unwrap_err();
+    assert_eq!(error.error_type(), "NonDurableAwaitError", "{error:?}");
+    Ok(())
+}

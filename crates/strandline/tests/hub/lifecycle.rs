@@ -179,6 +179,22 @@ async fn times_and_guids_come_from_the_history() -> Result<()> {
     Ok(())
 }
 
+#[orchestrator]
+async fn describes_itself(ctx: OrchestrationContext, at: Timestamp) -> Result<String> {
+    let (version, team) = (ctx.version().unwrap_or_default(), ctx.tag("team").unwrap_or_default());
+    Ok(format!("{} {version} {team} {at}", ctx.name()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_sees_its_name_version_tags_and_times() -> Result<()> {
+    let hub = TaskHub::in_memory().await?;
+    hub.worker().register(describes_itself).start()?;
+    let at: Timestamp = "2026-01-31T12:00:00.5Z".parse()?;
+    let start = hub.client().start(describes_itself, at).tag("team", "blue").version("2");
+    assert_eq!(start.await?.output().await?, "describes_itself 2 blue 2026-01-31T12:00:00.5000000Z");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn long_histories_are_read_in_pages() -> Result<()> {
     let hub = TaskHub::in_memory().await?;

@@ -50,8 +50,11 @@ async fn an_instance_goes_on_after_any_kind_of_end() -> Result<()> {
     Ok(())
 }
 
+type Keys = std::sync::Arc<std::sync::Mutex<Vec<String>>>;
+
 #[activity]
-async fn passes(gate: State<Gate>, n: u32) -> Result<u32> {
+async fn passes(gate: State<Gate>, keys: State<Keys>, ctx: ActivityContext, n: u32) -> Result<u32> {
+    keys.lock().unwrap().push(ctx.idempotency_key());
     gate.pass().await;
     Ok(n)
 }
@@ -65,19 +68,28 @@ async fn gated(ctx: OrchestrationContext, _: ()) -> Result<u32> {
 #[tokio::test(flavor = "multi_thread")]
 async fn activities_that_had_no_result_run_again() -> Result<()> {
     let dir = tempfile::tempdir()?;
+    let (before, after) = (Keys::default(), Keys::default());
     {
         let hub = hub(dir.path()).await;
-        hub.worker().register((passes, gated)).state(Gate::closed()).start()?;
+        hub.worker().register((passes, gated)).state(Gate::closed()).state(before.clone()).start()?;
         hub.client().start(gated, ()).instance_id("gated").await?;
-        while hub.client().running_activities().len() < 20 {
+        while before.lock().unwrap().len() < 20 {
             tokio::task::yield_now().await;
         }
     }
     let gate = Gate::closed();
     gate.open(20);
     let hub = hub(dir.path()).await;
-    hub.worker().register((passes, gated)).state(gate).start()?;
+    hub.worker().register((passes, gated)).state(gate).state(after.clone()).start()?;
     assert_eq!(hub.client().instance::<u32>("gated")?.output().await?, 190);
+    let sorted = |keys: &Keys| {
+        let mut keys = keys.lock().unwrap().clone();
+        keys.sort();
+        keys.dedup();
+        keys
+    };
+    assert_eq!(sorted(&before).len(), 20);
+    assert_eq!(sorted(&before), sorted(&after), "a call keeps its idempotency key");
     Ok(())
 }
 
