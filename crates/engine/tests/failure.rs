@@ -94,6 +94,75 @@ async fn after_a_failed_sync_the_hub_recovers_what_is_durable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_does_not_run_keeps_no_other_from_working() {
+    let machine = Machine::new();
+    let open = || {
+        let disk = machine.disk();
+        let options =
+            LocalOptions { segment_min: 64 << 10, segment_max: 64 << 10, ..LocalOptions::in_memory() };
+        let opener = move || {
+            LocalStore::open_on(Arc::new(disk.clone()), options.clone()).map(|s| Arc::new(s) as Arc<dyn Store>)
+        };
+        let options = NodeOptions {
+            flush_interval: Duration::from_secs(3600),
+            flush_log_bytes: 256 << 10,
+            refuse_log_bytes: 512 << 10,
+        };
+        Node::open(Box::new(opener), options).unwrap()
+    };
+    let large = |n: usize| {
+        let mut start = start(&format!("run-{n}"), 0);
+        start.input = Some("x".repeat(10_000));
+        start
+    };
+    let options = HubOptions { partitions: 2, ..HubOptions::default() };
+    {
+        let node = open();
+        let idle = node.hub("idle", options.clone()).unwrap();
+        for n in 0..20 {
+            assert!(matches!(idle.start(large(n)).await.unwrap(), Reply::Started { .. }));
+        }
+    }
+    let node = open();
+    let busy = node.hub("busy", options.clone()).unwrap();
+    // Many times the log's limit: all of it passes only if the idle hub's part is let go.
+    for n in 0..300 {
+        loop {
+            match busy.start(large(n)).await.unwrap() {
+                Reply::Started { .. } => break,
+                Reply::Refused(Refusal::Overloaded(_)) => tokio::task::yield_now().await,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    // And nothing of it is lost.
+    let idle = node.hub("idle", options).unwrap();
+    for n in 0..20 {
+        let id = InstanceId::new(&format!("run-{n}")).unwrap();
+        assert!(matches!(idle.read(&id, Read::Status).await.unwrap(), Answer::Status(Some(_))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_asked_for_twice_at_once_runs_once() {
+    let machine = Machine::new();
+    let node = Arc::new(machine.node());
+    let asked: Vec<_> = (0..8)
+        .map(|_| {
+            let node = node.clone();
+            tokio::task::spawn_blocking(move || node.hub("default", HubOptions::default()).unwrap())
+        })
+        .collect();
+    for (n, hub) in asked.into_iter().enumerate() {
+        let hub = hub.await.unwrap();
+        hub.attach(Some(Arc::new(support::Chain)));
+        let id = format!("run-{n}");
+        assert!(matches!(hub.start(start(&id, 2)).await.unwrap(), Reply::Started { .. }));
+        assert_eq!(ended(&hub, &id).await.as_deref(), Some("2"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_new_work_until_there_is_room() {
     let machine = Machine::new();
     let node = machine.node();

@@ -51,10 +51,8 @@ fn mark(state: &mut Partition, id: &str) {
 
 fn created(state: &mut Partition, record: Created) {
     let instance = Instance::new(InstanceId::trusted(record.id.as_str()), record.started);
-    if let Some(at) = instance.start().scheduled_start.filter(|_| instance.before_start) {
-        state.ledger.add_timer(start_timer(&instance.id, at));
-    }
     let id = instance.id.clone();
+    let scheduled = instance.start().scheduled_start.filter(|_| instance.before_start);
     if let Some(mut old) = state.replace(instance) {
         clear_open(&mut old, &mut state.ledger);
         let mut dropped = std::mem::take(&mut old.flushed.dropped);
@@ -62,6 +60,10 @@ fn created(state: &mut Partition, record: Created) {
             dropped.push(old.execution);
         }
         state.change(id.as_str(), |instance, _| instance.flushed.dropped = dropped);
+    }
+    // After the old instance took its timers away: they may be the same.
+    if let Some(at) = scheduled {
+        state.ledger.add_timer(start_timer(&id, at));
     }
     mark(state, id.as_str());
 }
@@ -290,7 +292,7 @@ fn clear_open(instance: &mut Instance, ledger: &mut Ledger) {
             ledger.remove_timer(&timer_key(&instance.id, fire_at, id));
         }
     }
-    if instance.before_start {
+    if std::mem::take(&mut instance.before_start) {
         remove_start_timer(instance, ledger);
     }
 }

@@ -235,7 +235,16 @@ impl Instance {
 
     /// About how many bytes of memory it takes.
     pub fn memory_bytes(&self) -> usize {
-        INSTANCE_BYTES + self.history.bytes + self.inbox_bytes + self.open.len() * 64
+        // Both are part of the history as long as that part is in memory.
+        let started = if self.history.base > 0 { payload_bytes(&self.started) } else { 0 };
+        let ended = self.ended.as_ref().filter(|_| self.history.events.is_empty());
+        INSTANCE_BYTES
+            + self.history.bytes
+            + self.inbox_bytes
+            + self.open.len() * 64
+            + self.custom_status.as_ref().map_or(0, |s| s.len())
+            + started
+            + ended.map_or(0, |e| payload_bytes(e))
     }
 
     pub fn snapshot(&self) -> InstanceStatus {

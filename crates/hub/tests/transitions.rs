@@ -154,6 +154,24 @@ fn what_is_over_or_absent_says_so() {
 }
 
 #[test]
+fn a_scheduled_start_outlives_the_one_it_replaces() {
+    let mut hub = Hub::new();
+    let at = hub.now.saturating_add(std::time::Duration::from_secs(60));
+    for (policy, terminate) in [
+        (ReusePolicy::refuse(), false),
+        (ReusePolicy::replace_any(), true),
+        (ReusePolicy::replace_terminal(), false),
+    ] {
+        assert!(matches!(hub.start_at("a", policy, Some(at)), Reply::Started { .. }));
+        assert_eq!(hub.partition.timers().count(), 1);
+        if terminate {
+            hub.terminate("a", false);
+            assert_eq!(hub.partition.timers().count(), 0);
+        }
+    }
+}
+
+#[test]
 fn too_many_pending_events_are_refused() {
     let mut hub = Hub::new();
     hub.start("a", ReusePolicy::refuse());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use strandline_engine::pipeline::{Answer, Read};
+use strandline_engine::pipeline::{Answer, HistoryPage, Read};
 use strandline_hub::{Command, InstanceStatus, Reply};
 use strandline_model::{FailureDetails, HistoryEvent, InstanceId, RuntimeStatus};
 
@@ -116,19 +116,30 @@ impl<O> Instance<O> {
     /// [`Instance::history_page`].
     pub async fn history(&self) -> Result<Vec<Arc<HistoryEvent>>> {
         let mut events = Vec::new();
+        let mut execution = None;
         loop {
-            let page = self.history_page(events.len(), HISTORY_PAGE).await?;
-            if page.is_empty() {
+            let page = self.page(events.len(), HISTORY_PAGE).await?;
+            if *execution.get_or_insert(page.execution) != page.execution {
+                // It continued as new meanwhile: the history so far is no longer its history.
+                execution = None;
+                events.clear();
+                continue;
+            }
+            events.extend(page.events);
+            if events.len() >= page.total {
                 return Ok(events);
             }
-            events.extend(page);
         }
     }
 
     /// At most `max` events of the history, from the one numbered `from`, which counts from 0.
     pub async fn history_page(&self, from: usize, max: usize) -> Result<Vec<Arc<HistoryEvent>>> {
+        Ok(self.page(from, max).await?.events)
+    }
+
+    async fn page(&self, from: usize, max: usize) -> Result<HistoryPage> {
         match self.read(Read::History { from, max }).await? {
-            Answer::History(Some(page)) => Ok(page.events),
+            Answer::History(Some(page)) => Ok(page),
             _ => Err(self.not_found()),
         }
     }

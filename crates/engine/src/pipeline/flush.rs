@@ -28,18 +28,25 @@ impl PendingFlush {
 
 impl<T: Ticket> Pipeline<T> {
     /// Takes what the tables lack, at the boundary of the last batch. `None` when they lack nothing.
-    /// The batch must be closed ([`Pipeline::take_batch`] with `force`) and the previous flush done.
+    /// The batch must be closed ([`Pipeline::take_batch`] with `force`). One capture is out at a time: the
+    /// next one follows [`Pipeline::flushed`]. After one that never got that far there is none, for what
+    /// it held would be missing from the tables; the log keeps everything.
     pub fn capture(&mut self) -> Option<PendingFlush> {
+        if self.capturing {
+            return None;
+        }
         let at_boundary = self.records == 0 || self.sabotage == Sabotage::FlushBeforeDurable;
         if !at_boundary || (self.position == self.flushed_position && self.records == 0) {
             return None;
         }
+        self.capturing = true;
         let capture = self.partition.capture();
         Some(PendingFlush { position: self.position, time: self.now, capture })
     }
 
     /// The rows captured at `position` are in the tables.
     pub fn flushed(&mut self, position: u64) {
+        self.capturing = false;
         self.flushed_position = position;
         self.partition.flushed();
         self.evict();

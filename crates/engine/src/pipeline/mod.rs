@@ -205,6 +205,8 @@ pub struct Pipeline<T> {
     /// Loaded instances in the order they came, for eviction.
     residents: VecDeque<InstanceId>,
     flushed_position: u64,
+    /// A capture is on its way to the tables.
+    capturing: bool,
     sabotage: Sabotage,
     counters: Counters,
 }
@@ -253,13 +255,18 @@ impl<T: Ticket> Pipeline<T> {
         }
     }
 
-    /// About how many bytes of records the queued input will take.
+    /// About how many bytes of records the next run will make of the queued input, at most.
     pub fn queued_bytes(&self) -> usize {
-        let weight = |input: &Input<T>| match input {
-            Input::Command { command, .. } => command.weight(),
-            Input::Read { .. } => 0,
-        };
-        self.mailbox.iter().take(self.config.undurable_records_max).map(weight).sum()
+        let mut bytes = 0;
+        for input in self.mailbox.iter().take(self.config.undurable_records_max) {
+            if bytes >= self.config.undurable_bytes_max {
+                break;
+            }
+            if let Input::Command { command, .. } = input {
+                bytes += command.weight();
+            }
+        }
+        bytes
     }
 
     fn has_room(&self) -> bool {

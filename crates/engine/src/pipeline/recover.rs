@@ -49,6 +49,7 @@ impl<T: Ticket> Pipeline<T> {
             to_acknowledge: BTreeMap::new(),
             residents: VecDeque::new(),
             flushed_position: row.position,
+            capturing: false,
             sabotage: Sabotage::None,
             counters: Counters::default(),
         };

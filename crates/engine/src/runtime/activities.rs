@@ -88,10 +88,10 @@ impl Activities {
         let mut state = self.state.lock();
         state.served = worker.iter().flat_map(|w| w.activities()).collect();
         state.worker = worker;
-        for (_, waiting) in std::mem::take(&mut state.unserved) {
-            for dispatch in waiting {
-                self.place(&mut state, dispatch);
-            }
+        let queued: Vec<_> = state.waiting.drain(..).collect();
+        let unserved = std::mem::take(&mut state.unserved).into_values().flatten();
+        for dispatch in queued.into_iter().chain(unserved) {
+            self.place(&mut state, dispatch);
         }
         self.start_waiting(&mut state, running);
     }
@@ -226,9 +226,23 @@ impl Activities {
                 never.push(key.clone());
             }
         }
-        for key in never {
-            state.open.remove(&key);
+        if never.is_empty() {
+            return;
         }
+        for key in &never {
+            state.open.remove(key);
+        }
+        let State { waiting, unserved, waiting_bytes, .. } = &mut *state;
+        let mut keep = |dispatch: &ActivityDispatch| {
+            let gone = dispatch.instance == *instance && dispatch.execution == execution;
+            *waiting_bytes -= if gone { weight(dispatch) } else { 0 };
+            !gone
+        };
+        waiting.retain(&mut keep);
+        for dispatches in unserved.values_mut() {
+            dispatches.retain(&mut keep);
+        }
+        unserved.retain(|_, dispatches| !dispatches.is_empty());
     }
 
     /// About how many bytes the activities take that did not begin.

@@ -123,17 +123,32 @@ impl Driver {
     /// Drops all partitions and everyone who waits.
     pub(crate) fn clear(&self) {
         let pipelines = std::mem::take(&mut self.core.lock().pipelines);
-        let mailbox = std::mem::take(&mut *self.mailbox.lock());
-        drop((pipelines, mailbox.inputs));
-        self.mailbox.lock().stopped = true;
+        let stopped = Mailbox { stopped: true, ..Mailbox::default() };
+        let mailbox = std::mem::replace(&mut *self.mailbox.lock(), stopped);
+        self.wake.notify_all();
+        drop((pipelines, mailbox));
+    }
+
+    /// Everything that came in is decided and durable.
+    pub(crate) fn is_settled(&self) -> bool {
+        let idle = self.mailbox.lock().inputs.is_empty();
+        idle && self.core.lock().pipelines.iter().all(|p| !p.has_input() && p.is_durable())
     }
 
     fn put(&self, change: impl FnOnce(&mut Mailbox)) {
         let mut mailbox = self.mailbox.lock();
+        if mailbox.stopped {
+            // Nobody will look: whoever waits for an answer must learn that there is none.
+            let mut unread = Mailbox::default();
+            change(&mut unread);
+            drop(mailbox);
+            return;
+        }
         change(&mut mailbox);
-        if mailbox.sleeping {
+        if mailbox.sleeping || mailbox.stopped {
             mailbox.sleeping = false;
-            self.wake.notify_one();
+            // All: a thread that is no longer in charge may wait here, too.
+            self.wake.notify_all();
         }
     }
 
@@ -244,6 +259,9 @@ impl Driver {
                 return Ok((std::mem::take(&mut mailbox.inputs), std::mem::take(&mut mailbox.durable)));
             }
             let due = MutexGuard::unlocked(&mut mailbox, || self.until_due(running));
+            if self.generation.load(Ordering::Acquire) != generation {
+                return Err(Exit::Superseded);
+            }
             if mailbox.poked || mailbox.stopped || !mailbox.inputs.is_empty() || !mailbox.durable.is_empty() {
                 continue;
             }
@@ -252,7 +270,9 @@ impl Driver {
                 Some(wait) => looked = self.wake.wait_for(&mut mailbox, wait).timed_out(),
                 None => self.wake.wait(&mut mailbox),
             }
-            mailbox.sleeping = false;
+            if self.generation.load(Ordering::Acquire) == generation {
+                mailbox.sleeping = false;
+            }
         }
     }
 
@@ -301,7 +321,7 @@ impl Driver {
                 continue;
             };
             let id = handed_out.turn.instance.clone();
-            self.turn_begins(running, &id);
+            self.turn_begins(running, &id, generation);
             drop(core);
             let outcome = runner.run(handed_out.turn);
             core = self.core.lock();
@@ -348,7 +368,10 @@ impl Driver {
         }
     }
 
-    fn turn_begins(&self, running: &Running, id: &InstanceId) {
+    fn turn_begins(&self, running: &Running, id: &InstanceId, generation: u64) {
+        if self.generation.load(Ordering::Acquire) != generation {
+            return;
+        }
         *self.turn_of.lock() = Some(id.clone());
         self.reported.store(false, Ordering::Relaxed);
         self.turn_began.store(running.nanos().max(1), Ordering::Release);

@@ -6,15 +6,18 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use strandline_store::{PartitionRef, Store, StoreError};
 
-use super::log::LogWriter;
+use super::Reply;
+use super::log::{LogWriter, Pressure};
 use super::running::Running;
-use crate::pipeline::PendingFlush;
+use crate::pipeline::{PendingFlush, Pipeline, PipelineConfig};
 
 /// Wakes the flush thread.
 #[derive(Debug, Default)]
 pub(crate) struct FlushSignal {
     state: Mutex<State>,
     wake: Condvar,
+    /// One flush at a time: the flush thread's, those asked for, and the last one.
+    flushing: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -61,17 +64,23 @@ impl FlushSignal {
     }
 }
 
-/// The flush thread. Ends when closed or when the log has failed.
+/// The flush thread. Ends when closed or when the log has failed. `catch_up` flushes what hubs that do
+/// not run left in the log.
 pub(crate) fn run(
     signal: &FlushSignal,
     interval: Duration,
     store: &dyn Store,
     log: &LogWriter,
     hubs: impl Fn() -> Vec<Arc<Running>>,
+    catch_up: impl Fn(),
 ) {
     while signal.wait(interval) {
         if !flush(signal, store, log, &hubs()) {
             return;
+        }
+        if log.pressure() > Pressure::None {
+            catch_up();
+            log.measure(store);
         }
     }
 }
@@ -88,6 +97,7 @@ const INSTANCES: usize = 4096;
 
 /// One flush; false when the log has failed or the node closes in between.
 pub(crate) fn flush(signal: &FlushSignal, store: &dyn Store, log: &LogWriter, hubs: &[Arc<Running>]) -> bool {
+    let _one = signal.flushing.lock();
     let mut captured = Vec::new();
     let mut instances = 0;
     for running in hubs {
@@ -144,4 +154,15 @@ fn write(signal: &FlushSignal, store: &dyn Store, log: &LogWriter, captured: Vec
         }
     }
     true
+}
+
+/// Flushes one partition that nobody runs. False when the tables lacked nothing.
+pub(crate) fn partition(store: &dyn Store, at: PartitionRef, partitions: u16) -> Result<bool, StoreError> {
+    let recovered = store.acquire(at)?;
+    let mut pipeline: Pipeline<Reply> =
+        Pipeline::recover(at, partitions, PipelineConfig::default(), recovered, store)?;
+    match pipeline.capture() {
+        Some(flush) => store.flush(&[(at, flush.into_rows())]).map(|()| true),
+        None => Ok(false),
+    }
 }

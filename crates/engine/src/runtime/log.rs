@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use strandline_store::{Batch, Store};
+use strandline_store::{Batch, Store, StoreError};
 
 use super::driver::Driver;
 
@@ -42,6 +42,9 @@ impl std::fmt::Debug for Queue {
 
 /// After so long without work the newest batches are marked as durable in the log itself.
 const IDLE_AFTER: Duration = Duration::from_millis(250);
+
+/// An append that found no space is tried again after this long.
+const RETRY: Duration = Duration::from_millis(200);
 
 /// Should this fail, the next append will say so.
 fn mark_end(store: &dyn Store) {
@@ -154,11 +157,23 @@ impl LogWriter {
                     owners.push(owner);
                 }
             }
-            if let Err(error) = store.append(&group) {
-                let reason = error.to_string();
+            let mut complained = false;
+            while let Err(error) = store.append(&group) {
+                if let StoreError::Full(reason) = &error {
+                    // Nothing was written and no sync failed: it may work once there is room.
+                    if !complained {
+                        tracing::error!(reason, "no space for the log: everything waits until there is");
+                    }
+                    complained = true;
+                    on_pressure();
+                    if self.pause(RETRY) {
+                        continue;
+                    }
+                    return;
+                }
                 self.queue.lock().failed = true;
                 self.progress.notify_all();
-                on_failure(reason);
+                on_failure(error.to_string());
                 return;
             }
             let bytes: usize = group.iter().map(|b| b.records.len()).sum();
@@ -170,6 +185,14 @@ impl LogWriter {
                 on_pressure();
             }
         }
+    }
+
+    /// Waits for `time`; false once closed.
+    fn pause(&self, time: Duration) -> bool {
+        let mut queue = self.queue.lock();
+        let end = Instant::now() + time;
+        while !queue.closed && !self.work.wait_until(&mut queue, end).timed_out() {}
+        !queue.closed
     }
 
     fn acknowledge(&self, group: &[Batch], owners: &[Arc<Driver>]) {

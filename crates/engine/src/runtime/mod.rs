@@ -102,8 +102,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn fail(&self, reason: String) {
-        let _ = self.failures.lock().send(node::Event::Failed(reason));
+    pub(crate) fn fail(&self, incarnation: u64, reason: String) {
+        let _ = self.failures.lock().send(node::Event::Failed { incarnation, reason });
     }
 }
 

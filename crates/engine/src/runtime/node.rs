@@ -1,5 +1,6 @@
 //! A node: one store, its log writer and flusher, and the hubs that run on it.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -25,7 +26,11 @@ pub type Opener = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send + Sy
 
 /// What the supervisor hears of.
 pub(crate) enum Event {
-    Failed(String),
+    /// What is out of order, and in which incarnation: one failure is heard of from several threads.
+    Failed {
+        incarnation: u64,
+        reason: String,
+    },
     Closed,
 }
 
@@ -43,13 +48,18 @@ struct Inner {
     incarnation: Mutex<Option<Incarnation>>,
     hubs: Mutex<Vec<Arc<HubState>>>,
     events: Mutex<mpsc::Sender<Event>>,
+    /// Closed or dropped: nothing is opened again.
+    closed: AtomicBool,
+    incarnations: AtomicU64,
 }
 
 /// A store between opening and failure or close.
 struct Incarnation {
+    number: u64,
     store: Arc<dyn Store>,
     log: Arc<LogWriter>,
-    threads: Vec<JoinHandle<()>>,
+    log_thread: Option<JoinHandle<()>>,
+    flush_thread: Option<JoinHandle<()>>,
 }
 
 struct HubState {
@@ -95,6 +105,8 @@ impl Node {
             incarnation: Mutex::new(None),
             hubs: Mutex::default(),
             events: Mutex::new(events),
+            closed: AtomicBool::new(false),
+            incarnations: AtomicU64::new(0),
         });
         *inner.incarnation.lock() = Some(inner.incarnate(store));
         let supervised = Arc::downgrade(&inner);
@@ -105,11 +117,12 @@ impl Node {
     /// Runs the hub `name`; creates it if the store has none of that name.
     pub fn hub(&self, name: &str, options: HubOptions) -> Result<Hub, OpenError> {
         let inner = &self.inner;
+        // Held throughout: of two who ask for a hub, one runs it.
+        let incarnation = inner.incarnation.lock();
         let existing = inner.hubs.lock().iter().find(|h| h.info.name == name).cloned();
         if let Some(state) = existing {
             return Ok(Hub { state, node: inner.clone() });
         }
-        let incarnation = inner.incarnation.lock();
         let Some(current) = incarnation.as_ref() else {
             return Err(StoreError::Failed("the node is closed or recovering".to_owned()).into());
         };
@@ -153,6 +166,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        self.inner.closed.store(true, Ordering::Release);
         self.inner.tear_down(&Phase::Closed);
         let _ = self.inner.events.lock().send(Event::Closed);
     }
@@ -172,25 +186,29 @@ impl Inner {
         current: &Incarnation,
     ) -> Result<Arc<Running>, StoreError> {
         let (store, log) = (current.store.clone(), current.log.clone());
-        Running::start(info, options.clone(), store, log, self.shared.clone())
+        Running::start(info, options.clone(), store, log, self.shared.clone(), current.number)
     }
 
     fn incarnate(self: &Arc<Self>, store: Arc<dyn Store>) -> Incarnation {
         let options = &self.options;
         let log = Arc::new(LogWriter::new(options.flush_log_bytes, options.refuse_log_bytes));
+        let number = self.incarnations.fetch_add(1, Ordering::Relaxed);
         self.shared.flush.open();
-        let mut threads = Vec::new();
-        threads.extend(thread("strandline-log", {
+        let log_thread = thread("strandline-log", {
             let (log, store, shared) = (log.clone(), store.clone(), self.shared.clone());
-            move || log.run(&*store, || shared.flush.ask(), |reason| shared.fail(reason))
-        }));
-        threads.extend(thread("strandline-flush", {
+            move || log.run(&*store, || shared.flush.ask(), |reason| shared.fail(number, reason))
+        });
+        let flush_thread = thread("strandline-flush", {
             let (log, store, shared) = (log.clone(), store.clone(), self.shared.clone());
             let node = Arc::downgrade(self);
             let interval = options.flush_interval;
-            move || flush::run(&shared.flush, interval, &*store, &log, || running_hubs(&node))
-        }));
-        Incarnation { store, log, threads }
+            let catch_up = {
+                let node = node.clone();
+                move || node.upgrade().map_or((), |n| n.catch_up())
+            };
+            move || flush::run(&shared.flush, interval, &*store, &log, || running_hubs(&node), catch_up)
+        });
+        Incarnation { number, store, log, log_thread, flush_thread }
     }
 
     fn running(&self) -> Vec<Arc<Running>> {
@@ -200,7 +218,6 @@ impl Inner {
     fn flush(&self) {
         let parts = self.incarnation.lock().as_ref().map(|i| (i.store.clone(), i.log.clone()));
         if let Some((store, log)) = parts {
-            let _turn = FLUSHING.lock();
             flush::flush(&self.shared.flush, &*store, &log, &self.running());
         }
     }
@@ -212,18 +229,47 @@ impl Inner {
         while busy() && std::time::Instant::now() < end {
             std::thread::sleep(Duration::from_millis(2));
         }
+        // The last results are decided and committed before the drivers stop.
+        let unsettled = || hubs.iter().flat_map(|hub| hub.all_drivers()).any(|d| !d.is_settled());
+        while unsettled() && std::time::Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         for hub in &hubs {
             hub.stop();
         }
-        let Some(incarnation) = self.incarnation.lock().take() else { return Ok(()) };
+        self.closed.store(true, Ordering::Release);
+        let incarnation = self.incarnation.lock().take();
         self.shared.flush.close();
+        let Some(incarnation) = incarnation else {
+            self.tear_down(&Phase::Closed);
+            return Ok(());
+        };
+        let Incarnation { store, log, log_thread, flush_thread, .. } = incarnation;
+        join(flush_thread);
         self.end(hubs);
-        let Incarnation { store, log, threads } = incarnation;
         log.close();
-        for thread in threads {
-            let _ = thread.join();
-        }
+        join(log_thread);
         store.close()
+    }
+
+    /// Flushes what hubs that do not run left in the log, so that they don't keep it from being trimmed.
+    fn catch_up(&self) {
+        // Held, so that none of these hubs begins to run meanwhile.
+        let incarnation = self.incarnation.lock();
+        let Some(current) = incarnation.as_ref() else { return };
+        let running: Vec<u32> = self.hubs.lock().iter().map(|h| h.info.number).collect();
+        let Ok(known) = current.store.hubs() else { return };
+        while let Some(at) = current.store.log_usage().oldest.filter(|at| !running.contains(&at.hub)) {
+            let Some(info) = known.iter().find(|h| h.number == at.hub) else { return };
+            match flush::partition(&*current.store, at, info.partitions) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::error!(%error, hub = info.name, "a hub that does not run could not be flushed");
+                    return;
+                }
+            }
+        }
     }
 
     /// Takes the hubs out of service, after a last flush if the log still works.
@@ -247,11 +293,10 @@ impl Inner {
             }
         }
         self.shared.flush.close();
-        if let Some(Incarnation { store, log, threads }) = incarnation {
+        if let Some(Incarnation { store, log, log_thread, flush_thread, .. }) = incarnation {
             log.close();
-            for thread in threads {
-                let _ = thread.join();
-            }
+            join(log_thread);
+            join(flush_thread);
             // The store may be the one that failed; then there is nothing to mark.
             let _ = store.close();
         }
@@ -261,7 +306,7 @@ impl Inner {
     fn start_over(self: &Arc<Self>, reason: &str) {
         tracing::error!(reason, "the store failed: recovering from what is durable");
         self.tear_down(&Phase::Recovering);
-        loop {
+        while !self.closed.load(Ordering::Acquire) {
             match self.reopen() {
                 Ok(()) => return,
                 Err(error) => {
@@ -271,11 +316,15 @@ impl Inner {
                 }
             }
         }
+        self.tear_down(&Phase::Closed);
     }
 
     fn reopen(self: &Arc<Self>) -> Result<(), StoreError> {
         let store = (self.opener)()?;
         let mut incarnation = self.incarnation.lock();
+        if self.closed.load(Ordering::Acquire) {
+            return store.close();
+        }
         let current = incarnation.insert(self.incarnate(store));
         for state in self.hubs.lock().iter() {
             let running = self.run(state.info.clone(), &state.options, current)?;
@@ -286,8 +335,10 @@ impl Inner {
     }
 }
 
-/// One flush at a time: the flush thread's and those asked for.
-static FLUSHING: Mutex<()> = Mutex::new(());
+/// A thread that panicked has said so; there is nothing to add.
+fn join(thread: Option<JoinHandle<()>>) {
+    let _ = thread.map(JoinHandle::join);
+}
 
 fn running_hubs(node: &Weak<Inner>) -> Vec<Arc<Running>> {
     node.upgrade().map(|n| n.running()).unwrap_or_default()
@@ -302,10 +353,10 @@ fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Option<JoinHandle
 }
 
 fn supervise(node: &Weak<Inner>, events: &mpsc::Receiver<Event>) {
-    while let Ok(Event::Failed(reason)) = events.recv() {
+    while let Ok(Event::Failed { incarnation, reason }) = events.recv() {
         let Some(node) = node.upgrade() else { return };
-        // One failure is heard of from several threads.
-        if node.incarnation.lock().is_some() {
+        let current = node.incarnation.lock().as_ref().map(|i| i.number);
+        if current == Some(incarnation) {
             node.start_over(&reason);
         }
     }

@@ -78,9 +78,12 @@ impl Drop for ActivityPool {
     fn drop(&mut self) {
         let mut queue = self.shared.queue.lock();
         queue.closed = true;
-        queue.runnables.clear();
+        let abandoned = std::mem::take(&mut queue.runnables);
         self.shared.work.notify_all();
         self.shared.watch.notify_all();
+        // Futures are dropped without the lock: their code may wake others.
+        drop(queue);
+        drop(abandoned);
     }
 }
 
@@ -95,7 +98,12 @@ impl Shared {
         queue.runnables.push_back(runnable);
         if queue.idle > 0 {
             self.work.notify_one();
-        } else if queue.threads < self.threads_min {
+        }
+        // Idle threads may have been woken for work that came before.
+        if queue.runnables.len() <= queue.idle {
+            return;
+        }
+        if queue.threads < self.threads_min {
             queue.threads += 1;
             self.start_thread();
         } else if !queue.watching {
@@ -146,7 +154,8 @@ impl Shared {
             self.watch.wait_for(&mut queue, PATIENCE);
             queue.watching = false;
             let stuck = self.polls.load(Ordering::Relaxed) == before;
-            if stuck && !queue.runnables.is_empty() && queue.idle == 0 && queue.threads < self.threads_max {
+            let waiting = queue.runnables.len() > queue.idle;
+            if stuck && waiting && queue.threads < self.threads_max {
                 queue.threads += 1;
                 self.start_thread();
             }
@@ -181,6 +190,27 @@ mod tests {
             });
         }
         barrier.wait();
+    }
+
+    #[test]
+    fn a_burst_on_idle_threads_does_not_wait_for_them() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let pool = ActivityPool::new(runtime.handle().clone(), 2, 64);
+        for round in 0..20 {
+            // The threads are there and idle from the round before.
+            let barrier = Arc::new(Barrier::new(9));
+            for _ in 0..8 {
+                let barrier = barrier.clone();
+                pool.spawn(async move {
+                    barrier.wait();
+                });
+            }
+            barrier.wait();
+            while pool.shared.queue.lock().idle < 2 {
+                std::thread::yield_now();
+            }
+            assert!(pool.shared.queue.lock().threads <= 64, "round {round}");
+        }
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(crate) struct Running {
     /// Threads that finish a slow turn without being in charge.
     slow_turns: AtomicUsize,
     shared: Arc<Shared>,
+    /// Which opening of the store this is.
+    incarnation: u64,
 }
 
 #[derive(Default)]
@@ -68,6 +70,7 @@ impl Running {
         store: Arc<dyn Store>,
         log: Arc<LogWriter>,
         shared: Arc<Shared>,
+        incarnation: u64,
     ) -> Result<Arc<Self>, StoreError> {
         let count = options.drivers.clamp(1, usize::from(info.partitions));
         let config = options.pipeline(info.partitions);
@@ -97,6 +100,7 @@ impl Running {
             options,
             slow_turns: AtomicUsize::new(0),
             shared,
+            incarnation,
         });
         let drivers: Vec<_> = pipelines.into_iter().map(|p| Arc::new(Driver::new(p))).collect();
         let _ = running.drivers.set(drivers.clone());
@@ -232,7 +236,7 @@ impl Running {
 
     /// The store failed: everything in memory goes, the hub starts over from what is durable.
     pub(crate) fn fail(&self, reason: String) {
-        self.shared.fail(reason);
+        self.shared.fail(self.incarnation, reason);
     }
 
     pub(crate) fn wake_monitor(&self) {

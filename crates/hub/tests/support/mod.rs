@@ -68,6 +68,10 @@ impl Hub {
     }
 
     pub(crate) fn start(&mut self, name: &str, reuse: ReusePolicy) -> Reply {
+        self.start_at(name, reuse, None)
+    }
+
+    pub(crate) fn start_at(&mut self, name: &str, reuse: ReusePolicy, at: Option<Timestamp>) -> Reply {
         let execution = ExecutionId(self.entropy());
         let start = Start {
             id: id(name),
@@ -75,7 +79,7 @@ impl Hub {
             version: Some("2".to_owned()),
             input: Some("[1,\"ü\"]".to_owned()),
             tags: [("k".to_owned(), "v".to_owned())].into(),
-            scheduled_start: None,
+            scheduled_start: at,
             reuse,
             execution,
             seed: 99,
