@@ -101,7 +101,8 @@ async fn a_hub_that_does_not_run_keeps_no_other_from_working() {
         let options =
             LocalOptions { segment_min: 64 << 10, segment_max: 64 << 10, ..LocalOptions::in_memory() };
         let opener = move || {
-            LocalStore::open_on(Arc::new(disk.clone()), options.clone()).map(|s| Arc::new(s) as Arc<dyn Store>)
+            LocalStore::open_on(Arc::new(disk.clone()), options.clone())
+                .map(|s| Arc::new(s) as Arc<dyn Store>)
         };
         let options = NodeOptions {
             flush_interval: Duration::from_secs(3600),
