@@ -1,7 +1,7 @@
 /// How a [`LocalStore`](crate::LocalStore) uses memory, disk and threads.
 #[derive(Clone, Debug)]
 pub struct LocalOptions {
-    /// Bytes of table pages kept in memory. Default 64 MiB.
+    /// Bytes of table pages kept in memory. Default 32 MiB.
     pub cache_bytes: usize,
     /// Size of the first log segment in bytes; each new one is four times as big. Default 4 MiB.
     pub segment_min: u64,
@@ -38,7 +38,7 @@ pub enum Sabotage {
 impl Default for LocalOptions {
     fn default() -> Self {
         Self {
-            cache_bytes: 64 << 20,
+            cache_bytes: 32 << 20,
             segment_min: 4 << 20,
             segment_max: 64 << 20,
             frame_bytes: 1 << 20,

@@ -93,7 +93,7 @@ struct Captured {
 }
 
 /// Instances written in one transaction, about: it bounds the memory their rows take.
-const INSTANCES: usize = 4096;
+const INSTANCES: usize = 2048;
 
 /// One flush; false when the log has failed or the node closes in between.
 pub(crate) fn flush(signal: &FlushSignal, store: &dyn Store, log: &LogWriter, hubs: &[Arc<Running>]) -> bool {

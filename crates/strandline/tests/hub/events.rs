@@ -162,7 +162,7 @@ async fn events_before_the_scheduled_start_wait_for_it() -> Result<()> {
     let hub = TaskHub::in_memory().await?;
     hub.worker().register(receives).start()?;
     let client = hub.client();
-    let at = client.now().await?.saturating_add(millis(300));
+    let at = client.now().await?.saturating_add(secs(2));
     let run = client.start(receives, ()).at(at).await?;
     run.raise(NEWS, 5).await?;
     assert_eq!(run.status().await?.unwrap().status, RuntimeStatus::Pending);

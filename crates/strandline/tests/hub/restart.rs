@@ -105,7 +105,7 @@ async fn timers_that_came_due_meanwhile_fire() -> Result<()> {
         let hub = hub(dir.path()).await;
         hub.worker().register(sleeps).start()?;
         for n in 0..50 {
-            hub.client().start(sleeps, 30).instance_id(format!("short-{n}")).await?;
+            hub.client().start(sleeps, 400).instance_id(format!("short-{n}")).await?;
         }
         hub.client().start(sleeps, 3_600_000).instance_id("long").await?.wait_started().await?;
         hub.close().await?;
