@@ -179,3 +179,19 @@ impl fmt::Debug for RetryHandler {
         f.write_str("RetryHandler")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let hour = Duration::from_secs(3600);
+        let plain = RetryPolicy::new(Duration::from_secs(1), 3).inner;
+        assert_eq!((plain.max_interval, plain.backoff_coefficient, plain.timeout), (hour, 1.0, None));
+        let slow = RetryPolicy::new(2 * hour, 3).inner;
+        assert_eq!(slow.max_interval, 2 * hour, "never below the first interval");
+        let doubling = RetryPolicy::exponential(Duration::from_secs(1)).inner;
+        assert_eq!((doubling.max_attempts, doubling.backoff_coefficient), (10, 2.0));
+    }
+}

@@ -270,3 +270,42 @@ async fn closing_lets_running_activities_finish() -> Result<()> {
     // The gate is closed: only the result from before can end it.
     hub.client().instance::<()>("draining")?.output().await
 }
+
+#[orchestrator]
+async fn leaves_at_once(ctx: OrchestrationContext, _: ()) -> Result<u32> {
+    let _unwanted = ctx.call(hangs, ());
+    ctx.set_custom_status("leaving");
+    ctx.wait_for(STOP).await?;
+    Ok(7)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orchestration_completes_at_once_and_its_activities_hear_of_it() -> Result<()> {
+    let hub = TaskHub::in_memory().await?;
+    hub.worker().register((hangs, leaves_at_once)).start()?;
+    let client = hub.client();
+    let run = client.start(leaves_at_once, ()).await?;
+    while client.running_activities().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    run.raise(STOP, ()).await?;
+    assert_eq!(run.output().await?, 7);
+    let history = run.history().await?;
+    while !client.running_activities().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // Its result came late: nothing follows the end.
+    assert_eq!(run.history().await?, history);
+    assert_eq!(count(&history, |k| matches!(k, EventKind::TaskCompleted(_))), 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_calls_are_a_thousand_runs() -> Result<()> {
+    let tries = Tries(Arc::new(AtomicUsize::new(100)));
+    let hub = TaskHub::in_memory().await?;
+    hub.worker().register((third_time_lucky, calls_a_lot)).state(tries.clone()).start()?;
+    assert_eq!(hub.client().start(calls_a_lot, 1000).await?.output().await?, 1000);
+    assert_eq!(tries.0.load(Ordering::SeqCst), 1100);
+    Ok(())
+}

@@ -126,3 +126,33 @@ async fn nesting_has_a_limit() -> Result<()> {
     assert!(error.failure().chain().any(|f| f.message.contains("nested 101 deep")), "{error:?}");
     Ok(())
 }
+
+#[orchestrator]
+async fn calls_its_parent(ctx: OrchestrationContext, depth: u32) -> Result<String> {
+    if depth == 0 {
+        return Ok(ctx.call(calls_its_parent.instance_id("below"), 1).await?);
+    }
+    let parent = ctx.parent().context("it has a parent")?.instance_id.to_string();
+    let error = ctx.call(calls_its_parent.instance_id(parent), 2).await.unwrap_err();
+    Ok(error.message().to_owned())
+}
+
+#[orchestrator]
+async fn grows_up(ctx: OrchestrationContext, generation: u32) -> Result<u32> {
+    if generation == 3 { Ok(generation) } else { ctx.continue_as_new(generation + 1) }
+}
+
+#[orchestrator]
+async fn waits_for_generations(ctx: OrchestrationContext, _: ()) -> Result<u32> {
+    ctx.call(grows_up, 0).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parents_are_no_children_and_hear_of_the_last_generation() -> Result<()> {
+    let hub = TaskHub::in_memory().await?;
+    hub.worker().register((calls_its_parent, grows_up, waits_for_generations)).start()?;
+    let text = hub.client().start(calls_its_parent, 0).instance_id("above").await?.output().await?;
+    assert!(text.contains("'above' is the id of this instance or of its parent"), "{text}");
+    assert_eq!(hub.client().start(waits_for_generations, ()).await?.output().await?, 3);
+    Ok(())
+}

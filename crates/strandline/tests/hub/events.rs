@@ -171,3 +171,26 @@ async fn events_before_the_scheduled_start_wait_for_it() -> Result<()> {
     assert!(status.completed().unwrap() >= at);
     Ok(())
 }
+
+#[orchestrator]
+async fn drops_events(ctx: OrchestrationContext, generation: u32) -> Result<u32> {
+    if generation == 0 {
+        ctx.wait_for(GO).await?;
+        return ctx.continue_as_new(1).drop_events();
+    }
+    ctx.set_custom_status("new");
+    ctx.wait_for(NEWS).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_were_seen_can_be_left_behind() -> Result<()> {
+    let hub = TaskHub::in_memory().await?;
+    hub.worker().register(drops_events).start()?;
+    let run = hub.client().start(drops_events, 0).await?;
+    run.raise(NEWS, 1).await?;
+    run.raise(GO, ()).await?;
+    until_custom_status(&run, "new").await;
+    run.raise(NEWS, 2).await?;
+    assert_eq!(run.output().await?, 2);
+    Ok(())
+}

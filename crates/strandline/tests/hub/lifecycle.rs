@@ -213,3 +213,37 @@ async fn long_histories_are_read_in_pages() -> Result<()> {
     assert_eq!(count(&all, |k| matches!(k, EventKind::TaskCompleted(_))), 3000);
     Ok(())
 }
+
+#[orchestrator(name = "Evolves", version = "1")]
+async fn evolves_1(ctx: OrchestrationContext, _: u32) -> Result<String> {
+    ctx.set_custom_status("kept");
+    ctx.continue_as_new(2).version("2")
+}
+
+#[orchestrator(name = "Evolves", version = "2")]
+async fn evolves_2(ctx: OrchestrationContext, n: u32) -> Result<String> {
+    Ok(format!("{} {n}", ctx.version().unwrap_or_default()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_generation_may_be_of_another_version() -> Result<()> {
+    let hub = TaskHub::in_memory().await?;
+    hub.worker().register((evolves_1, evolves_2)).start()?;
+    let run = hub.client().start(evolves_1, 1).version("1").await?;
+    let status = run.wait().await?;
+    assert_eq!(completed(&status), "\"2 2\"");
+    assert_eq!(status.custom_status.as_deref(), Some("\"kept\""));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_come_back_exactly() -> Result<()> {
+    type Numbers = (u64, i64, i64, f64);
+    let hub = TaskHub::in_memory().await?;
+    let echo = orchestrator_fn("Echo", |_ctx, n: Numbers| async move { Ok::<_, Error>(n) });
+    const ECHO: strandline::Orchestration<Numbers, Numbers> = strandline::Orchestration::named("Echo");
+    hub.worker().register(echo).start()?;
+    let numbers = (u64::MAX, i64::MIN, (1 << 53) + 1, 0.1 + 0.2);
+    assert_eq!(hub.client().start(ECHO, numbers).await?.output().await?, numbers);
+    Ok(())
+}
