@@ -130,7 +130,7 @@ async fn nesting_has_a_limit() -> Result<()> {
 #[orchestrator]
 async fn calls_its_parent(ctx: OrchestrationContext, depth: u32) -> Result<String> {
     if depth == 0 {
-        return Ok(ctx.call(calls_its_parent.instance_id("below"), 1).await?);
+        return ctx.call(calls_its_parent.instance_id("below"), 1).await;
     }
     let parent = ctx.parent().context("it has a parent")?.instance_id.to_string();
     let error = ctx.call(calls_its_parent.instance_id(parent), 2).await.unwrap_err();
