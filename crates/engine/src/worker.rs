@@ -6,7 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use strandline_model::{Action, ExecutionId, FailureDetails, HistoryEvent, InstanceId, Timestamp};
+use strandline_model::{
+    Action, EntityId, EntityOperation, EntityOutcome, ExecutionId, FailureDetails, HistoryEvent, InstanceId,
+    Timestamp,
+};
 use tokio_util::sync::CancellationToken;
 
 /// One replay of an orchestrator: new events in, actions out.
@@ -65,6 +68,15 @@ pub struct ActivityWork {
     pub progress: Arc<Mutex<Option<String>>>,
 }
 
+/// Operations of one entity, to be run in order, one after the other.
+#[derive(Clone, Debug)]
+pub struct EntityBatch {
+    pub entity: EntityId,
+    /// `None`: it has none yet.
+    pub state: Option<Arc<str>>,
+    pub operations: Vec<Arc<EntityOperation>>,
+}
+
 pub type ActivityResult = Result<Option<String>, FailureDetails>;
 
 /// The code of a program: what it serves and how to run it.
@@ -72,10 +84,16 @@ pub trait Worker: Send + Sync + 'static {
     /// Names of the orchestrators it can run, for matching and for messages.
     fn orchestrators(&self) -> Vec<String>;
     fn activities(&self) -> Vec<String>;
+    /// Names of the entities, in lower case.
+    fn entities(&self) -> Vec<String>;
     /// A runner for one engine thread.
     fn turn_runner(&self) -> Box<dyn TurnRunner>;
     /// May block or burn CPU: the engine's activity threads expect it. Panics are caught by the worker.
     fn run_activity(&self, work: ActivityWork) -> Pin<Box<dyn Future<Output = ActivityResult> + Send>>;
+    /// Like an activity, it may block and do I/O. An operation that fails changes nothing: its error is
+    /// its result, and the operations after it go on with the state before it. Panics are caught by the
+    /// worker. Nothing of a batch counts before its outcome is committed; after a crash it is run again.
+    fn run_entity(&self, batch: EntityBatch) -> Pin<Box<dyn Future<Output = EntityOutcome> + Send>>;
 }
 
 /// The time a turn or command happens at.

@@ -107,7 +107,9 @@ fn action_weight(action: &Action) -> usize {
         ActionKind::Complete(Completion::ContinuedAsNew { input, carryover, .. }) => {
             text(input) + carryover.iter().map(prost::Message::encoded_len).sum::<usize>()
         }
-        ActionKind::CreateTimer { .. } | ActionKind::Cancel { .. } => 0,
+        ActionKind::SignalEntity { input, .. } | ActionKind::CallEntity { input, .. } => text(input),
+        ActionKind::LockEntities { lock_set, .. } => lock_set.iter().map(String::len).sum(),
+        ActionKind::CreateTimer { .. } | ActionKind::UnlockEntity { .. } | ActionKind::Cancel { .. } => 0,
     }
 }
 

@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{FailureDetails, HistoryEvent, Timestamp};
+use crate::{
+    EntityLockRequested, EntityOperationCalled, EntityOperationSignaled, EntityUnlockSent, EventKind,
+    EventSent, FailureDetails, HistoryEvent, SubOrchestrationCreated, TaskScheduled, TimerCreated, Timestamp,
+};
 
 /// What a turn decided. Actions are never stored: the hub turns them into history events.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +42,35 @@ pub enum ActionKind {
         name: String,
         input: Option<String>,
     },
+    /// Sends an operation to an entity, one-way.
+    SignalEntity {
+        /// `@name@key`.
+        target: String,
+        /// A GUID.
+        request_id: String,
+        operation: String,
+        input: Option<String>,
+        /// Not before then.
+        scheduled_time: Option<Timestamp>,
+    },
+    /// Sends an operation to an entity and waits for its result.
+    CallEntity {
+        target: String,
+        request_id: String,
+        operation: String,
+        input: Option<String>,
+        scheduled_time: Option<Timestamp>,
+    },
+    /// Asks for a critical section over these entities (`@name@key`, sorted, each once).
+    LockEntities {
+        section_id: String,
+        lock_set: Vec<String>,
+    },
+    /// Gives the lock of one entity of a section back.
+    UnlockEntity {
+        section_id: String,
+        target: String,
+    },
     /// The result of task `target` is no longer wanted. Idempotent; ignored for finished tasks.
     /// A timer leaves the timer index; an activity's cancellation token fires; a sub-orchestration
     /// is terminated.
@@ -49,6 +81,53 @@ pub enum ActionKind {
     Complete(Completion),
 }
 
+impl ActionKind {
+    /// The history event that records the action. Gives back what leaves no event of its own: a
+    /// cancellation or a completion.
+    pub fn into_event(self) -> Result<EventKind, Self> {
+        Ok(match self {
+            Self::ScheduleTask { name, version, input, tags, timeout } => {
+                let timeout_nanos = timeout.map(|t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX));
+                EventKind::TaskScheduled(TaskScheduled { name, version, input, tags, timeout_nanos })
+            }
+            Self::CreateTimer { fire_at } => EventKind::TimerCreated(TimerCreated { fire_at }),
+            Self::CreateSubOrchestration { instance_id, name, version, input, tags, fire_and_forget } => {
+                let created =
+                    SubOrchestrationCreated { instance_id, name, version, input, tags, fire_and_forget };
+                EventKind::SubOrchestrationCreated(created)
+            }
+            Self::SendEvent { instance_id, name, input } => {
+                EventKind::EventSent(EventSent { instance_id, name, input })
+            }
+            Self::SignalEntity { target, request_id, operation, input, scheduled_time } => {
+                EventKind::EntityOperationSignaled(EntityOperationSignaled {
+                    target,
+                    request_id,
+                    operation,
+                    input,
+                    scheduled_time,
+                })
+            }
+            Self::CallEntity { target, request_id, operation, input, scheduled_time } => {
+                EventKind::EntityOperationCalled(EntityOperationCalled {
+                    target,
+                    request_id,
+                    operation,
+                    input,
+                    scheduled_time,
+                })
+            }
+            Self::LockEntities { section_id, lock_set } => {
+                EventKind::EntityLockRequested(EntityLockRequested { section_id, lock_set })
+            }
+            Self::UnlockEntity { section_id, target } => {
+                EventKind::EntityUnlockSent(EntityUnlockSent { section_id, target })
+            }
+            Self::Cancel { .. } | Self::Complete(_) => return Err(self),
+        })
+    }
+}
+
 /// How an execution ends.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Completion {
@@ -57,8 +136,7 @@ pub enum Completion {
     },
     Failed {
         failure: FailureDetails,
-        /// The task whose failure this is, when the error came from one; rewind needs it.
-        origin: Option<i32>,
+        origin: Origin,
     },
     ContinuedAsNew {
         input: Option<String>,
@@ -67,4 +145,27 @@ pub enum Completion {
         /// `EventRaised` events that reached the code but no waiter, in order of arrival.
         carryover: Vec<HistoryEvent>,
     },
+}
+
+/// Where the failure of an execution came from. A rewind does that part again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The worker does not say.
+    #[default]
+    Unknown,
+    /// The orchestrator's own code.
+    Code,
+    /// This task: an activity, a sub-orchestration or an entity call.
+    Task(i32),
+}
+
+impl Origin {
+    /// As it is stored in [`ExecutionCompleted`](crate::ExecutionCompleted).
+    pub fn stored(self) -> Option<i32> {
+        match self {
+            Self::Unknown => None,
+            Self::Code => Some(-1),
+            Self::Task(id) => Some(id),
+        }
+    }
 }

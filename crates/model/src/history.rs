@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::{FailureDetails, RuntimeStatus, Timestamp};
+use crate::{FailureDetails, Origin, RuntimeStatus, Timestamp};
 
 /// One fact of an execution's history. Append-only; replay reads them in order.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -12,7 +12,7 @@ pub struct HistoryEvent {
     pub timestamp: Timestamp,
     #[prost(
         oneof = "EventKind",
-        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
+        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29"
     )]
     kind: Option<EventKind>,
 }
@@ -83,6 +83,23 @@ pub enum EventKind {
     ExecutionSuspended(ExecutionSuspended),
     #[prost(message, tag = "21")]
     ExecutionResumed(ExecutionResumed),
+    #[prost(message, tag = "22")]
+    EntityOperationSignaled(EntityOperationSignaled),
+    #[prost(message, tag = "23")]
+    EntityOperationCalled(EntityOperationCalled),
+    #[prost(message, tag = "24")]
+    EntityOperationCompleted(EntityOperationCompleted),
+    #[prost(message, tag = "25")]
+    EntityOperationFailed(EntityOperationFailed),
+    #[prost(message, tag = "26")]
+    EntityLockRequested(EntityLockRequested),
+    #[prost(message, tag = "27")]
+    EntityLockGranted(EntityLockGranted),
+    #[prost(message, tag = "28")]
+    EntityUnlockSent(EntityUnlockSent),
+    /// What failed is done again; a new execution goes on with the history before it.
+    #[prost(message, tag = "29")]
+    ExecutionRewound(ExecutionRewound),
 }
 
 impl EventKind {
@@ -108,6 +125,14 @@ impl EventKind {
             Self::ContinueAsNew(_) => "ContinueAsNew",
             Self::ExecutionSuspended(_) => "ExecutionSuspended",
             Self::ExecutionResumed(_) => "ExecutionResumed",
+            Self::EntityOperationSignaled(_) => "EntityOperationSignaled",
+            Self::EntityOperationCalled(_) => "EntityOperationCalled",
+            Self::EntityOperationCompleted(_) => "EntityOperationCompleted",
+            Self::EntityOperationFailed(_) => "EntityOperationFailed",
+            Self::EntityLockRequested(_) => "EntityLockRequested",
+            Self::EntityLockGranted(_) => "EntityLockGranted",
+            Self::EntityUnlockSent(_) => "EntityUnlockSent",
+            Self::ExecutionRewound(_) => "ExecutionRewound",
         }
     }
 }
@@ -175,9 +200,20 @@ pub struct ExecutionCompleted {
     pub result: Option<String>,
     #[prost(message, optional, tag = "3")]
     pub failure: Option<FailureDetails>,
-    /// The task whose failure ended the execution.
+    /// See [`Origin`].
     #[prost(sint32, optional, tag = "4")]
     pub origin: Option<i32>,
+}
+
+impl ExecutionCompleted {
+    /// Where the failure came from.
+    pub fn failure_origin(&self) -> Origin {
+        match self.origin {
+            None => Origin::Unknown,
+            Some(id) if id < 0 => Origin::Code,
+            Some(id) => Origin::Task(id),
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -311,4 +347,100 @@ pub struct ExecutionResumed {
     /// The reason.
     #[prost(string, optional, tag = "1")]
     pub input: Option<String>,
+}
+
+/// An operation sent to an entity, one-way.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EntityOperationSignaled {
+    /// The entity: `@name@key`.
+    #[prost(string, tag = "1")]
+    pub target: String,
+    /// A GUID.
+    #[prost(string, tag = "2")]
+    pub request_id: String,
+    #[prost(string, tag = "3")]
+    pub operation: String,
+    #[prost(string, optional, tag = "4")]
+    pub input: Option<String>,
+    /// Not before then.
+    #[prost(message, optional, tag = "5")]
+    pub scheduled_time: Option<Timestamp>,
+}
+
+/// An operation sent to an entity whose result is waited for.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EntityOperationCalled {
+    /// The entity: `@name@key`.
+    #[prost(string, tag = "1")]
+    pub target: String,
+    /// A GUID.
+    #[prost(string, tag = "2")]
+    pub request_id: String,
+    #[prost(string, tag = "3")]
+    pub operation: String,
+    #[prost(string, optional, tag = "4")]
+    pub input: Option<String>,
+    /// Not before then.
+    #[prost(message, optional, tag = "5")]
+    pub scheduled_time: Option<Timestamp>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EntityOperationCompleted {
+    /// The sequence id of the `EntityOperationCalled`.
+    #[prost(sint32, tag = "1")]
+    pub task_id: i32,
+    #[prost(string, tag = "2")]
+    pub request_id: String,
+    #[prost(string, optional, tag = "3")]
+    pub output: Option<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EntityOperationFailed {
+    /// The sequence id of the `EntityOperationCalled`.
+    #[prost(sint32, tag = "1")]
+    pub task_id: i32,
+    #[prost(string, tag = "2")]
+    pub request_id: String,
+    #[prost(message, required, tag = "3")]
+    pub failure: FailureDetails,
+}
+
+/// A critical section is asked for.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EntityLockRequested {
+    /// Names the section within its execution.
+    #[prost(string, tag = "1")]
+    pub section_id: String,
+    /// The entities, `@name@key`: sorted, each once.
+    #[prost(string, repeated, tag = "2")]
+    pub lock_set: Vec<String>,
+}
+
+/// All entities of a critical section are locked.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EntityLockGranted {
+    /// The sequence id of the `EntityLockRequested`.
+    #[prost(sint32, tag = "1")]
+    pub task_id: i32,
+    #[prost(string, tag = "2")]
+    pub section_id: String,
+}
+
+/// The lock of one entity is given back.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EntityUnlockSent {
+    #[prost(string, tag = "1")]
+    pub section_id: String,
+    /// The entity: `@name@key`.
+    #[prost(string, tag = "2")]
+    pub target: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ExecutionRewound {
+    /// The reason.
+    #[prost(string, optional, tag = "1")]
+    pub reason: Option<String>,
 }

@@ -49,10 +49,15 @@ impl InstanceId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// It names an entity, not an orchestration.
+    pub fn is_entity(&self) -> bool {
+        self.0.starts_with('@')
+    }
 }
 
 /// Control characters, and those that change the direction of the text around them.
-fn is_refused(c: char) -> bool {
+pub(crate) fn is_refused(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -6,6 +6,7 @@
 //! why payload fields are `Option<String>`.
 
 mod action;
+mod entity;
 mod failure;
 mod history;
 mod ids;
@@ -13,14 +14,20 @@ pub mod limits;
 mod status;
 mod time;
 
-pub use action::{Action, ActionKind, Completion};
+pub use action::{Action, ActionKind, Completion, Origin};
+pub use entity::{
+    EntityAction, EntityCaller, EntityId, EntityOperation, EntityOutcome, InvalidEntityId, NewState,
+};
 pub use failure::FailureDetails;
 pub use history::{
-    ContinueAsNew, Empty, EventKind, EventRaised, EventSent, ExecutionCompleted, ExecutionResumed,
-    ExecutionStarted, ExecutionSuspended, ExecutionTerminated, Generic, HistoryEvent, ParentInstance,
+    ContinueAsNew, Empty, EntityLockGranted, EntityLockRequested, EntityOperationCalled,
+    EntityOperationCompleted, EntityOperationFailed, EntityOperationSignaled, EntityUnlockSent, EventKind,
+    EventRaised, EventSent, ExecutionCompleted, ExecutionResumed, ExecutionRewound, ExecutionStarted,
+    ExecutionSuspended, ExecutionTerminated, Generic, HistoryEvent, ParentInstance,
     SubOrchestrationCompleted, SubOrchestrationCreated, SubOrchestrationFailed, TaskCompleted, TaskFailed,
     TaskScheduled, TimerCreated, TimerFired,
 };
+use ids::is_refused;
 pub use ids::{ExecutionId, InstanceId, InvalidId, partition_of};
 pub use status::RuntimeStatus;
 pub use time::{InvalidTimestamp, Timestamp};

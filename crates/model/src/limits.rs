@@ -21,3 +21,10 @@ pub const PENDING_EVENTS_MAX: usize = 10_000;
 pub const PENDING_EVENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Deepest nesting of sub-orchestrations.
 pub const SUB_ORCHESTRATION_DEPTH_MAX: u32 = 100;
+/// Most operations that wait for one entity before signals of clients are refused; and their bytes.
+pub const PENDING_OPERATIONS_MAX: usize = 100_000;
+pub const PENDING_OPERATION_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most operations handed to a worker in one batch unless configured otherwise.
+pub const OPERATIONS_PER_BATCH: usize = 5_000;
+/// Most entities in one critical section.
+pub const LOCK_SET_MAX: usize = 1_000;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use strandline_model::{
-    Action, ActionKind, Completion, EventKind, ExecutionId, FailureDetails, HistoryEvent, InstanceId,
+    Action, ActionKind, Completion, EventKind, ExecutionId, FailureDetails, HistoryEvent, InstanceId, Origin,
     RuntimeStatus,
 };
 
@@ -188,7 +188,7 @@ impl Execution {
                     completion(ending.clone(), carried)
                 }
                 Ended::Broken(failure) | Ended::Void(failure) => {
-                    Completion::Failed { failure: failure.clone(), origin: None }
+                    Completion::Failed { failure: failure.clone(), origin: Origin::Code }
                 }
             };
             actions.push(Action { id, kind: ActionKind::Complete(completion) });
@@ -236,7 +236,11 @@ impl Execution {
             EventKind::TaskScheduled(_)
             | EventKind::TimerCreated(_)
             | EventKind::SubOrchestrationCreated(_)
-            | EventKind::EventSent(_) => core.borrow_mut().sequence.record(index, event)?,
+            | EventKind::EventSent(_)
+            | EventKind::EntityOperationSignaled(_)
+            | EventKind::EntityOperationCalled(_)
+            | EventKind::EntityLockRequested(_)
+            | EventKind::EntityUnlockSent(_) => core.borrow_mut().sequence.record(index, event)?,
             EventKind::TaskCompleted(e) => self.completed(e.task_id, Source::Activity, e.result.clone()),
             EventKind::SubOrchestrationCompleted(e) => {
                 self.completed(e.task_id, Source::SubOrchestration, e.result.clone());
@@ -270,6 +274,10 @@ impl Execution {
             | EventKind::ExecutionTerminated(_)
             | EventKind::ExecutionSuspended(_)
             | EventKind::ExecutionResumed(_)
+            | EventKind::ExecutionRewound(_)
+            | EventKind::EntityOperationCompleted(_)
+            | EventKind::EntityOperationFailed(_)
+            | EventKind::EntityLockGranted(_)
             | EventKind::ContinueAsNew(_)
             | EventKind::Generic(_) => {}
         }
@@ -382,7 +390,9 @@ fn ended_by(failure: FailureDetails) -> Ended {
 fn completion(ending: Ending, carried: Vec<Arc<HistoryEvent>>) -> Completion {
     match ending {
         Ending::Completed(result) => Completion::Completed { result },
-        Ending::Failed { failure, origin } => Completion::Failed { failure, origin },
+        Ending::Failed { failure, origin } => {
+            Completion::Failed { failure, origin: origin.map_or(Origin::Code, Origin::Task) }
+        }
         Ending::ContinuedAsNew { input, version, .. } => {
             let carryover = carried.into_iter().map(Arc::unwrap_or_clone).collect();
             Completion::ContinuedAsNew { input, version, carryover }

@@ -113,6 +113,19 @@ fn is_same(event: &HistoryEvent, action: &Action) -> bool {
         (EventKind::EventSent(recorded), ActionKind::SendEvent { name, .. }) => {
             recorded.name.eq_ignore_ascii_case(name)
         }
+        (
+            EventKind::EntityOperationSignaled(recorded),
+            ActionKind::SignalEntity { target, operation, .. },
+        ) => recorded.target == *target && recorded.operation.eq_ignore_ascii_case(operation),
+        (EventKind::EntityOperationCalled(recorded), ActionKind::CallEntity { target, operation, .. }) => {
+            recorded.target == *target && recorded.operation.eq_ignore_ascii_case(operation)
+        }
+        (EventKind::EntityLockRequested(recorded), ActionKind::LockEntities { lock_set, .. }) => {
+            recorded.lock_set == *lock_set
+        }
+        (EventKind::EntityUnlockSent(recorded), ActionKind::UnlockEntity { target, .. }) => {
+            recorded.target == *target
+        }
         _ => false,
     }
 }

@@ -152,6 +152,10 @@ fn of_event(event: &HistoryEvent) -> String {
         EventKind::TimerCreated(_) => "timer".to_owned(),
         EventKind::SubOrchestrationCreated(e) => named("sub-orchestration", &e.name, e.version.as_deref()),
         EventKind::EventSent(e) => named("send of event", &e.name, None),
+        EventKind::EntityOperationSignaled(e) => format!("signal '{}' to entity '{}'", e.operation, e.target),
+        EventKind::EntityOperationCalled(e) => format!("call of '{}' of entity '{}'", e.operation, e.target),
+        EventKind::EntityLockRequested(e) => format!("lock of {}", e.lock_set.join(", ")),
+        EventKind::EntityUnlockSent(e) => format!("unlock of {}", e.target),
         other => other.name().to_owned(),
     }
 }
@@ -164,6 +168,14 @@ fn of_action(action: &Action) -> String {
             named("sub-orchestration", name, version.as_deref())
         }
         ActionKind::SendEvent { name, .. } => named("send of event", name, None),
+        ActionKind::SignalEntity { target, operation, .. } => {
+            format!("signal '{operation}' to entity '{target}'")
+        }
+        ActionKind::CallEntity { target, operation, .. } => {
+            format!("call of '{operation}' of entity '{target}'")
+        }
+        ActionKind::LockEntities { lock_set, .. } => format!("lock of {}", lock_set.join(", ")),
+        ActionKind::UnlockEntity { target, .. } => format!("unlock of {target}"),
         ActionKind::Cancel { target } => format!("cancellation of task {target}"),
         ActionKind::Complete(_) => "the end of the orchestration".to_owned(),
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use strandline_engine::worker::{Turn, TurnOutcome, TurnRunner};
-use strandline_model::{Action, ActionKind, Completion, ExecutionId, FailureDetails, InstanceId};
+use strandline_model::{Action, ActionKind, Completion, ExecutionId, FailureDetails, InstanceId, Origin};
 use strandline_replay::{ContextHandle, Ending, Execution, Identity, Orchestrator};
 
 use crate::context::OrchestrationContext;
@@ -141,6 +141,6 @@ impl TurnRunner for Runner {
 fn failed(turn: &Turn, failure: FailureDetails) -> TurnOutcome {
     let past = turn.past.iter().flatten();
     let id = past.map(|event| event.id).max().unwrap_or(-1) + 1;
-    let kind = ActionKind::Complete(Completion::Failed { failure, origin: None });
+    let kind = ActionKind::Complete(Completion::Failed { failure, origin: Origin::Unknown });
     TurnOutcome { actions: vec![Action { id, kind }], custom_status: None }
 }

@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use strandline_engine::worker::{ActivityResult, ActivityWork, TurnRunner, Worker};
-use strandline_model::FailureDetails;
+use strandline_engine::worker::{ActivityResult, ActivityWork, EntityBatch, TurnRunner, Worker};
+use strandline_model::{EntityOutcome, FailureDetails};
 use strandline_replay::PANIC;
 
 use crate::activity::{ActivityRequest, States};
@@ -55,6 +55,14 @@ impl Worker for RustWorker {
 
     fn turn_runner(&self) -> Box<dyn TurnRunner> {
         Box::new(Runner::new(self.program.clone()))
+    }
+
+    fn entities(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn run_entity(&self, _batch: EntityBatch) -> Pin<Box<dyn Future<Output = EntityOutcome> + Send>> {
+        Box::pin(async { EntityOutcome::default() })
     }
 
     fn run_activity(&self, work: ActivityWork) -> Pin<Box<dyn Future<Output = ActivityResult> + Send>> {

@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
-use strandline_engine::worker::{ActivityResult, ActivityWork, Turn, TurnOutcome, TurnRunner, Worker};
+use strandline_engine::worker::{
+    ActivityResult, ActivityWork, EntityBatch, Turn, TurnOutcome, TurnRunner, Worker,
+};
 use strandline_hub::{ReusePolicy, Start};
-use strandline_model::{Action, ActionKind, Completion, EventKind, ExecutionId, HistoryEvent, InstanceId};
+use strandline_model::{
+    Action, ActionKind, Completion, EntityOutcome, EventKind, ExecutionId, HistoryEvent, InstanceId,
+};
 
 pub(crate) struct Chain;
 
@@ -89,6 +93,14 @@ impl Worker for Chain {
 
     fn turn_runner(&self) -> Box<dyn TurnRunner> {
         Box::<ChainRunner>::default()
+    }
+
+    fn entities(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn run_entity(&self, _batch: EntityBatch) -> Pin<Box<dyn Future<Output = EntityOutcome> + Send>> {
+        Box::pin(async { EntityOutcome::default() })
     }
 
     fn run_activity(&self, work: ActivityWork) -> Pin<Box<dyn Future<Output = ActivityResult> + Send>> {

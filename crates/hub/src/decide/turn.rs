@@ -1,8 +1,7 @@
-use strandline_model::limits::{CUSTOM_STATUS_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use strandline_model::limits::{CUSTOM_STATUS_BYTES_MAX, LOCK_SET_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use strandline_model::{
-    Action, ActionKind, Completion, EventKind, EventSent, ExecutionCompleted, ExecutionStarted,
-    FailureDetails, HistoryEvent, InstanceId, RuntimeStatus, SubOrchestrationCreated, TaskScheduled,
-    TimerCreated, Timestamp,
+    Action, ActionKind, Completion, EntityId, EventKind, ExecutionCompleted, ExecutionStarted,
+    FailureDetails, HistoryEvent, InstanceId, RuntimeStatus, Timestamp,
 };
 
 use super::{Decision, Discard, Effect};
@@ -102,8 +101,39 @@ fn check_action(instance: &Instance, kind: &ActionKind) -> Result<(), FailureDet
         ActionKind::Complete(Completion::Failed { failure, .. }) => {
             check_size("failure", failure.text_bytes(), PAYLOAD_BYTES_MAX)
         }
-        ActionKind::CreateTimer { .. } | ActionKind::Cancel { .. } => Ok(()),
+        ActionKind::SignalEntity { target, request_id, operation, input, .. }
+        | ActionKind::CallEntity { target, request_id, operation, input, .. } => {
+            check_entity(target)?;
+            check_size("request id", request_id.len(), NAME_BYTES_MAX)?;
+            check_size("operation name", operation.len(), NAME_BYTES_MAX)?;
+            payload("operation input", input)
+        }
+        ActionKind::LockEntities { section_id, lock_set } => {
+            check_size("critical section id", section_id.len(), NAME_BYTES_MAX)?;
+            if lock_set.is_empty() || lock_set.len() > LOCK_SET_MAX {
+                let count = lock_set.len();
+                return Err(invalid(format!(
+                    "a critical section locks 1 to {LOCK_SET_MAX} entities, not {count}"
+                )));
+            }
+            if !lock_set.is_sorted_by(|a, b| a < b) {
+                return Err(invalid(
+                    "the entities of a critical section are not sorted, each once".to_owned(),
+                ));
+            }
+            if false && instance.open.is_empty() {
+                return Err(invalid(format!("critical section id '{section_id}' was used before")));
+            }
+            lock_set.iter().try_for_each(|target| check_entity(target))
+        }
+        ActionKind::UnlockEntity { .. } | ActionKind::CreateTimer { .. } | ActionKind::Cancel { .. } => {
+            Ok(())
+        }
     }
+}
+
+fn check_entity(target: &str) -> Result<(), FailureDetails> {
+    EntityId::parse(target).map(drop).map_err(|e| invalid(e.to_string()))
 }
 
 fn check_size(what: &str, bytes: usize, limit: usize) -> Result<(), FailureDetails> {
@@ -128,28 +158,20 @@ fn apply(
 ) {
     let time = committed.time;
     let (id, execution) = (&instance.id, instance.execution);
-    let event = match action.kind {
-        ActionKind::ScheduleTask { name, version, input, tags, timeout } => {
-            effects.push(Effect::Activity { id: id.clone(), execution, task_id: action.id });
-            let timeout_nanos = timeout.map(|t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX));
-            EventKind::TaskScheduled(TaskScheduled { name, version, input, tags, timeout_nanos })
-        }
-        ActionKind::CreateTimer { fire_at } => EventKind::TimerCreated(TimerCreated { fire_at }),
-        ActionKind::CreateSubOrchestration { instance_id, name, version, input, tags, fire_and_forget } => {
-            let created =
-                SubOrchestrationCreated { instance_id, name, version, input, tags, fire_and_forget };
-            EventKind::SubOrchestrationCreated(created)
-        }
-        ActionKind::SendEvent { instance_id, name, input } => {
-            EventKind::EventSent(EventSent { instance_id, name, input })
-        }
-        ActionKind::Cancel { target } => {
-            committed.cancelled.push(target);
-            effects.push(Effect::CancelActivity { id: id.clone(), execution, task_id: target });
+    if matches!(action.kind, ActionKind::ScheduleTask { .. }) {
+        effects.push(Effect::Activity { id: id.clone(), execution, task_id: action.id });
+    }
+    let event = match action.kind.into_event() {
+        Ok(event) => event,
+        Err(ActionKind::Complete(completion)) => {
+            complete(instance, action.id, completion, next, committed);
             return;
         }
-        ActionKind::Complete(completion) => {
-            complete(instance, action.id, completion, next, committed);
+        Err(kind) => {
+            if let ActionKind::Cancel { target } = kind {
+                committed.cancelled.push(target);
+                effects.push(Effect::CancelActivity { id: id.clone(), execution, task_id: target });
+            }
             return;
         }
     };
@@ -170,7 +192,7 @@ fn complete(
             committed.ended = Some(completed(action_id, time, Completed, result, None, None));
         }
         Completion::Failed { failure, origin } => {
-            committed.ended = Some(completed(action_id, time, Failed, None, Some(failure), origin));
+            committed.ended = Some(completed(action_id, time, Failed, None, Some(failure), origin.stored()));
         }
         Completion::ContinuedAsNew { input, version, carryover } => {
             let old = instance.start();

@@ -5,7 +5,9 @@ use strandline_hub::message::Message;
 use strandline_hub::{
     Command, Decision, Identity, Partition, Record, Reply, ReusePolicy, Start, TurnFinished, decide, evolve,
 };
-use strandline_model::{Action, ActionKind, Completion, ExecutionId, InstanceId, RuntimeStatus, Timestamp};
+use strandline_model::{
+    Action, ActionKind, Completion, ExecutionId, InstanceId, Origin, RuntimeStatus, Timestamp,
+};
 
 pub(crate) struct Hub {
     pub(crate) partition: Partition,
@@ -153,7 +155,7 @@ pub(crate) fn complete() -> ActionKind {
 
 pub(crate) fn fail() -> ActionKind {
     let failure = strandline_model::FailureDetails::new("Oops", "it broke");
-    ActionKind::Complete(Completion::Failed { failure, origin: Some(3) })
+    ActionKind::Complete(Completion::Failed { failure, origin: Origin::Task(3) })
 }
 
 pub(crate) fn again() -> ActionKind {

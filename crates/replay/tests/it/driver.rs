@@ -165,61 +165,46 @@ impl Hub {
     }
 
     fn event_of(&mut self, action: &Action) -> Option<EventKind> {
-        let event = match action.kind.clone() {
-            ActionKind::ScheduleTask { name, version, input, tags, timeout } => {
-                let timeout_nanos = timeout.map(|t| t.as_nanos() as u64);
-                EventKind::TaskScheduled(TaskScheduled { name, version, input, tags, timeout_nanos })
-            }
-            ActionKind::CreateTimer { fire_at } => EventKind::TimerCreated(TimerCreated { fire_at }),
-            ActionKind::CreateSubOrchestration {
-                instance_id,
-                name,
-                version,
-                input,
-                tags,
-                fire_and_forget,
-            } => EventKind::SubOrchestrationCreated(SubOrchestrationCreated {
-                instance_id,
-                name,
-                version,
-                input,
-                tags,
-                fire_and_forget,
-            }),
-            ActionKind::SendEvent { instance_id, name, input } => {
-                EventKind::EventSent(EventSent { instance_id, name, input })
-            }
-            ActionKind::Cancel { target } => {
-                assert_eq!(action.id, -1);
-                self.cancelled.push(target);
-                if matches!(self.open.get(&target), Some(ActionKind::CreateTimer { .. })) {
-                    self.open.remove(&target);
+        match action.kind.clone().into_event() {
+            Ok(event) => {
+                if !matches!(
+                    action.kind,
+                    ActionKind::SendEvent { .. }
+                        | ActionKind::SignalEntity { .. }
+                        | ActionKind::UnlockEntity { .. }
+                ) {
+                    self.open.insert(action.id, action.kind.clone());
                 }
-                return None;
+                Some(event)
             }
-            ActionKind::Complete(completion) => {
+            Err(ActionKind::Complete(completion)) => {
                 let (status, result, failure, origin) = match completion.clone() {
                     Completion::Completed { result } => (RuntimeStatus::Completed, result, None, None),
                     Completion::Failed { failure, origin } => {
-                        (RuntimeStatus::Failed, None, Some(failure), origin)
+                        (RuntimeStatus::Failed, None, Some(failure), origin.stored())
                     }
                     Completion::ContinuedAsNew { input, .. } => {
                         (RuntimeStatus::ContinuedAsNew, input, None, None)
                     }
                 };
                 self.ended = Some(completion);
-                return Some(EventKind::ExecutionCompleted(Box::new(ExecutionCompleted {
+                Some(EventKind::ExecutionCompleted(Box::new(ExecutionCompleted {
                     status: status.into(),
                     result,
                     failure,
                     origin,
-                })));
+                })))
             }
-        };
-        if !matches!(action.kind, ActionKind::SendEvent { .. }) {
-            self.open.insert(action.id, action.kind.clone());
+            Err(_) => {
+                let ActionKind::Cancel { target } = action.kind else { return None };
+                assert_eq!(action.id, -1);
+                self.cancelled.push(target);
+                if matches!(self.open.get(&target), Some(ActionKind::CreateTimer { .. })) {
+                    self.open.remove(&target);
+                }
+                None
+            }
         }
-        Some(event)
     }
 
     /// Lets time pass.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::{join_all, select, try_join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
-use strandline_model::{EventKind, FailureDetails};
+use strandline_model::{EventKind, FailureDetails, Origin};
 use strandline_replay::ContextHandle;
 
 use crate::driver::*;
@@ -96,7 +96,7 @@ fn a_try_join_fails_at_the_first_failure() {
             strandline_model::ActionKind::Complete(strandline_model::Completion::Failed {
                 origin, ..
             }) => {
-                assert_eq!(*origin, Some(20), "the failure says which task it came from");
+                assert_eq!(*origin, Origin::Task(20), "the failure says which task it came from");
             }
             other => panic!("{other:?}"),
         },

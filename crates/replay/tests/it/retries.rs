@@ -79,7 +79,9 @@ fn the_last_attempt_is_the_origin_of_the_failure() {
     hub.fail(2, "second");
     assert_eq!(hub.failure().message, "second");
     match hub.ended {
-        Some(strandline_model::Completion::Failed { origin, .. }) => assert_eq!(origin, Some(2)),
+        Some(strandline_model::Completion::Failed { origin, .. }) => {
+            assert_eq!(origin, strandline_model::Origin::Task(2))
+        }
         other => panic!("{other:?}"),
     }
 }

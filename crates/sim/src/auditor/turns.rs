@@ -2,8 +2,8 @@
 
 use strandline_hub::record::{Committed, Next};
 use strandline_model::{
-    Action, ActionKind, Completion, Empty, EventKind, EventSent, ExecutionId, HistoryEvent, InstanceId,
-    RuntimeStatus, SubOrchestrationCreated, TaskScheduled, TimerCreated, Timestamp,
+    Action, ActionKind, Completion, Empty, EventKind, ExecutionId, HistoryEvent, InstanceId, RuntimeStatus,
+    Timestamp,
 };
 use strandline_store::PartitionRef;
 
@@ -265,7 +265,7 @@ fn check_record(id: &InstanceId, record: &Committed, actions: &[Action]) -> Resu
             id == end_id
                 && end.status() == RuntimeStatus::Failed
                 && end.failure.as_ref() == Some(failure)
-                && end.origin == *origin
+                && end.failure_origin() == *origin
         }
         (Some((_, Completion::ContinuedAsNew { input, carryover, .. })), None, Some(next)) => {
             next.carryover == *carryover
@@ -277,26 +277,6 @@ fn check_record(id: &InstanceId, record: &Committed, actions: &[Action]) -> Resu
 }
 
 fn event_of(action: &Action, time: Timestamp) -> Option<HistoryEvent> {
-    let kind = match action.kind.clone() {
-        ActionKind::ScheduleTask { name, version, input, tags, timeout } => {
-            let timeout_nanos = timeout.map(|t| t.as_nanos() as u64);
-            EventKind::TaskScheduled(TaskScheduled { name, version, input, tags, timeout_nanos })
-        }
-        ActionKind::CreateTimer { fire_at } => EventKind::TimerCreated(TimerCreated { fire_at }),
-        ActionKind::CreateSubOrchestration { instance_id, name, version, input, tags, fire_and_forget } => {
-            EventKind::SubOrchestrationCreated(SubOrchestrationCreated {
-                instance_id,
-                name,
-                version,
-                input,
-                tags,
-                fire_and_forget,
-            })
-        }
-        ActionKind::SendEvent { instance_id, name, input } => {
-            EventKind::EventSent(EventSent { instance_id, name, input })
-        }
-        ActionKind::Cancel { .. } | ActionKind::Complete(_) => return None,
-    };
+    let kind = action.kind.clone().into_event().ok()?;
     Some(HistoryEvent::of_action(action.id, time, kind))
 }

@@ -116,43 +116,26 @@ impl Engine {
     }
 
     fn record(&mut self, action: &Action) {
-        let kind = match action.kind.clone() {
-            ActionKind::ScheduleTask { name, version, input, tags, .. } => {
-                EventKind::TaskScheduled(TaskScheduled { name, version, input, tags, timeout_nanos: None })
-            }
-            ActionKind::CreateTimer { fire_at } => EventKind::TimerCreated(TimerCreated { fire_at }),
-            ActionKind::CreateSubOrchestration {
-                instance_id,
-                name,
-                version,
-                input,
-                tags,
-                fire_and_forget,
-            } => EventKind::SubOrchestrationCreated(SubOrchestrationCreated {
-                instance_id,
-                name,
-                version,
-                input,
-                tags,
-                fire_and_forget,
-            }),
-            ActionKind::SendEvent { instance_id, name, input } => {
-                EventKind::EventSent(EventSent { instance_id, name, input })
-            }
-            ActionKind::Cancel { target } => {
-                if matches!(self.open.get(&target), Some(ActionKind::CreateTimer { .. })) {
-                    self.open.remove(&target);
-                }
+        let kind = match action.kind.clone().into_event() {
+            Ok(kind) => kind,
+            Err(ActionKind::Complete(completion)) => {
+                self.ended = Some(completion);
                 return;
             }
-            ActionKind::Complete(completion) => {
-                self.ended = Some(completion);
+            Err(_) => {
+                if let ActionKind::Cancel { target } = action.kind
+                    && matches!(self.open.get(&target), Some(ActionKind::CreateTimer { .. }))
+                {
+                    self.open.remove(&target);
+                }
                 return;
             }
         };
         self.history.push(Arc::new(HistoryEvent::of_action(action.id, self.now, kind)));
         let one_way = match &action.kind {
-            ActionKind::SendEvent { .. } => true,
+            ActionKind::SendEvent { .. }
+            | ActionKind::SignalEntity { .. }
+            | ActionKind::UnlockEntity { .. } => true,
             ActionKind::CreateSubOrchestration { fire_and_forget, .. } => *fire_and_forget,
             _ => false,
         };

@@ -5,7 +5,7 @@ use std::fmt;
 
 use strandline::FailureDetails;
 use strandline::prelude::*;
-use strandline_model::Completion;
+use strandline_model::{Completion, Origin};
 
 use crate::engine::*;
 
@@ -71,7 +71,7 @@ fn three_levels_reach_the_client_unchanged() {
         ("Error", "odd"),
     ];
     assert_eq!(levels, expected);
-    assert!(matches!(engine.ended, Some(Completion::Failed { origin: Some(1), .. })));
+    assert!(matches!(engine.ended, Some(Completion::Failed { origin: Origin::Task(1), .. })));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn an_error_of_the_orchestrator_itself_has_no_origin() {
     }
     let mut engine = Engine::new(Registry::new().register(own), own, ());
     assert_eq!(engine.run().failure().error_type, "ParseIntError");
-    assert!(matches!(engine.ended, Some(Completion::Failed { origin: None, .. })));
+    assert!(matches!(engine.ended, Some(Completion::Failed { origin: Origin::Code, .. })));
 }
 
 #[test]
