@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::rc::Rc;
+use std::task::Waker;
 use std::time::Duration;
 
 use strandline_model::limits::CUSTOM_STATUS_BYTES_MAX;
@@ -114,14 +115,60 @@ impl ContextHandle {
     }
 
     /// Starts a sub-orchestration nobody waits for; returns its instance id.
-    pub fn start_sub_orchestration(&self, call: SubOrchestrationCall) -> String {
+    pub fn start_sub_orchestration(&self, call: SubOrchestrationCall) -> Result<String, FailureDetails> {
         self.guarded(|core| {
+            if !core.closed {
+                core.sections.check_sub_orchestration()?;
+            }
             let kind = create(core, call, true);
-            let ActionKind::CreateSubOrchestration { instance_id, .. } = &kind else { return String::new() };
+            let ActionKind::CreateSubOrchestration { instance_id, .. } = &kind else {
+                return Ok(String::new());
+            };
             let instance_id = instance_id.clone();
             core.act(kind);
-            instance_id
+            Ok(instance_id)
         })
+    }
+
+    /// Sends an operation to an entity (`@name@key`), one-way.
+    pub fn signal_entity(
+        &self,
+        target: String,
+        operation: String,
+        input: Option<String>,
+        scheduled_time: Option<Timestamp>,
+    ) -> Result<(), FailureDetails> {
+        self.guarded(|core| core.signal_entity(target, operation, input, scheduled_time))
+    }
+
+    /// Sends an operation to an entity (`@name@key`) and waits for its result.
+    pub fn call_entity(
+        &self,
+        target: String,
+        operation: String,
+        input: Option<String>,
+    ) -> Result<TaskHandle, FailureDetails> {
+        let key = self.guarded(|core| core.call_entity(target, operation, input))?;
+        Ok(TaskHandle { core: self.core.clone(), key })
+    }
+
+    /// Asks for a critical section over entities (`@name@key`), in any order. Returns its id, for
+    /// [`unlock_entities`](Self::unlock_entities), and a task that is done once all are locked.
+    pub fn lock_entities(&self, targets: Vec<String>) -> Result<(String, TaskHandle), FailureDetails> {
+        let (section_id, key) = self.guarded(|core| core.lock_entities(targets))?;
+        Ok((section_id, TaskHandle { core: self.core.clone(), key }))
+    }
+
+    /// Leaves a critical section; one that was left already, or never was, stays so. For destructors:
+    /// it does not unwind.
+    pub fn unlock_entities(&self, section_id: &str) {
+        let waker = self.core.borrow_mut().unlock(section_id);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// The entities that are locked, sorted, if the code is in a critical section.
+    pub fn critical_section(&self) -> Option<Vec<String>> {
+        self.core.borrow().sections.held().map(<[String]>::to_vec)
     }
 
     pub fn timer(&self, fire_at: Timestamp) -> TaskHandle {

@@ -3,6 +3,8 @@
 //! No method calls user code or a waker: what must be woken is returned, and woken by the caller
 //! once the borrow is over. States that may own user data are returned too instead of dropped here.
 
+mod entities;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -14,6 +16,7 @@ use strandline_model::{
 use crate::context::Request;
 use crate::events::{Arrived, EventBuffer, fold};
 use crate::retry::RetryPolicy;
+use crate::section::Sections;
 use crate::sequence::Sequence;
 use crate::task::{Call, DEAD, Finished, Retrying, TaskError, TaskKey, TaskKind, TaskResult, TaskState};
 use crate::violation;
@@ -32,8 +35,10 @@ pub(crate) struct Core {
     pub(crate) events: EventBuffer,
     /// What the code set in a live turn.
     pub(crate) custom_status: Option<Option<String>>,
-    /// Ids of sub-orchestrations as the past recorded them, by sequence id.
-    pub(crate) recorded_children: BTreeMap<i32, String>,
+    pub(crate) sections: Sections,
+    /// Ids of sub-orchestrations and critical sections as the past recorded them, by sequence id: it
+    /// may have been another execution, before a rewind.
+    pub(crate) recorded_ids: BTreeMap<i32, String>,
     /// Tasks dropped now are not wanted by anybody any more: ask for their cancellation.
     pub(crate) cancel_dropped: bool,
     /// Nothing the code does has an effect any more: its turn is over and its future is torn down.
@@ -57,6 +62,8 @@ pub(crate) enum Source {
     Activity,
     SubOrchestration,
     Timer,
+    Entity,
+    Lock,
 }
 
 impl Core {
@@ -72,7 +79,8 @@ impl Core {
             sequence: Sequence::default(),
             events: EventBuffer::default(),
             custom_status: None,
-            recorded_children: BTreeMap::new(),
+            sections: Sections::default(),
+            recorded_ids: BTreeMap::new(),
             cancel_dropped: false,
             closed: false,
             violation: None,
@@ -141,10 +149,16 @@ impl Core {
     /// The id a sub-orchestration gets when the code names none.
     pub(crate) fn child_id(&mut self) -> String {
         let id = self.sequence.next_id();
-        self.recorded_children.remove(&id).unwrap_or_else(|| format!("{}:{id:04x}", self.execution))
+        self.recorded_ids.remove(&id).unwrap_or_else(|| format!("{}:{id:04x}", self.execution))
     }
 
     pub(crate) fn call(&mut self, request: Request, retry: Option<RetryPolicy>) -> TaskKey {
+        if self.closed {
+            return DEAD;
+        }
+        if let Err(failure) = self.check(&request) {
+            return self.add(TaskKind::Nothing, Some(Finished::Value(Err(of_code(failure)))));
+        }
         let retained = retry.is_some().then(|| request.clone());
         let kind = request.into_action(self);
         let key = self.next_key;
@@ -158,6 +172,13 @@ impl Core {
         });
         let call = Call { current, backing_off: false, cancelled: false, retrying };
         self.add(TaskKind::Call(Box::new(call)), None)
+    }
+
+    fn check(&self, request: &Request) -> Result<(), FailureDetails> {
+        match request {
+            Request::Activity(_) => Ok(()),
+            Request::SubOrchestration(_) => self.sections.check_sub_orchestration(),
+        }
     }
 
     pub(crate) fn timer(&mut self, fire_at: Timestamp) -> TaskKey {
@@ -213,6 +234,8 @@ impl Core {
         let Some(mut state) = self.tasks.remove(&key) else { return (woken, None) };
         self.awaited -= usize::from(state.waker.is_some());
         match (state.finished.take(), &mut state.kind) {
+            // Granted or not: nobody entered the section.
+            (_, TaskKind::Lock { id }) => self.give_up(*id),
             // Nobody looked at the event: it goes to the next waiter, or back to its place.
             (Some(Finished::Event(arrived)), _) => {
                 debug_assert!(woken.is_none(), "a finished task is not cancelled");
@@ -235,6 +258,10 @@ impl Core {
             (None, TaskKind::Call(call)) => {
                 self.open.remove(&call.current);
             }
+            (None, TaskKind::EntityCall { id }) => {
+                self.open.remove(id);
+            }
+            (None, TaskKind::Nothing) => {}
         }
         (woken, Some(*state))
     }
@@ -257,6 +284,17 @@ impl Core {
                 (Some(call.current), call.retrying.take().and_then(|retrying| retrying.last))
             }
             TaskKind::Timer { id } => (Some(*id), None),
+            // An operation under way can't be stopped: its result is ignored.
+            TaskKind::EntityCall { id } => {
+                self.open.remove(id);
+                (None, None)
+            }
+            TaskKind::Lock { id } => {
+                let request = *id;
+                self.give_up(request);
+                (None, None)
+            }
+            TaskKind::Nothing => (None, None),
             TaskKind::Event { name } => {
                 self.events.stop_waiting(name, key);
                 (None, None)
@@ -266,8 +304,7 @@ impl Core {
             self.open.remove(&target);
             self.ask_cancel(target);
         }
-        let mut failure =
-            FailureDetails::new(violation::TASK_CANCELED, "the task was cancelled").non_retriable();
+        let mut failure = canceled();
         let mut task_id = None;
         if let Some(cause) = cause {
             failure = failure.caused_by(cause.failure);
@@ -293,8 +330,11 @@ impl Core {
         let key = *self.open.get(&id)?;
         let fits = match &self.tasks.get(&key)?.kind {
             TaskKind::Timer { .. } => source == Source::Timer,
-            TaskKind::Call(call) => call.backing_off == (source == Source::Timer),
-            TaskKind::Event { .. } => false,
+            TaskKind::Call(call) if call.backing_off => source == Source::Timer,
+            TaskKind::Call(_) => matches!(source, Source::Activity | Source::SubOrchestration),
+            TaskKind::EntityCall { .. } => source == Source::Entity,
+            TaskKind::Lock { .. } => source == Source::Lock,
+            TaskKind::Event { .. } | TaskKind::Nothing => false,
         };
         fits.then_some(key)
     }
@@ -313,7 +353,11 @@ impl Core {
             }
             _ => return self.finish(key, Finished::Value(Ok(result))),
         };
-        let kind = next_attempt?.into_action(self);
+        let next_attempt = next_attempt?;
+        if let Err(failure) = self.check(&next_attempt) {
+            return self.finish(key, Finished::Value(Err(of_code(failure))));
+        }
+        let kind = next_attempt.into_action(self);
         let id = self.act_for(kind, key)?;
         self.set_current(key, id);
         None
@@ -371,7 +415,16 @@ impl Core {
 
 /// A state that owns nothing but a waker, so that it is dropped after the borrow.
 fn orphan(waker: Waker) -> TaskState {
-    TaskState { kind: TaskKind::Timer { id: -1 }, waker: Some(waker), finished: None, abandoned: true }
+    TaskState { kind: TaskKind::Nothing, waker: Some(waker), finished: None, abandoned: true }
+}
+
+fn canceled() -> FailureDetails {
+    FailureDetails::new(violation::TASK_CANCELED, "the task was cancelled").non_retriable()
+}
+
+/// An error that no attempt caused.
+fn of_code(failure: FailureDetails) -> TaskError {
+    TaskError { failure, task_id: None }
 }
 
 fn input_of(event: &HistoryEvent) -> Option<String> {

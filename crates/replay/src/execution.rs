@@ -140,15 +140,18 @@ impl Execution {
             let mut core = self.core.borrow_mut();
             core.replaying = true;
             for event in past {
-                if let EventKind::SubOrchestrationCreated(created) = event.kind() {
-                    core.recorded_children.insert(event.id, created.instance_id.clone());
-                }
+                let recorded = match event.kind() {
+                    EventKind::SubOrchestrationCreated(created) => &created.instance_id,
+                    EventKind::EntityLockRequested(requested) => &requested.section_id,
+                    _ => continue,
+                };
+                core.recorded_ids.insert(event.id, recorded.clone());
             }
         }
         self.feed_all(past);
         let mut core = self.core.borrow_mut();
         core.replaying = false;
-        core.recorded_children.clear();
+        core.recorded_ids.clear();
         drop(core);
         if matches!(self.ended, Some(Ended::Void(_))) {
             self.discard_after(past);
@@ -250,6 +253,18 @@ impl Execution {
             EventKind::SubOrchestrationFailed(e) => {
                 self.failed(e.task_id, Source::SubOrchestration, &e.failure);
             }
+            EventKind::EntityOperationCompleted(e) => {
+                core.borrow_mut().sections.replied(e.task_id);
+                self.completed(e.task_id, Source::Entity, e.output.clone());
+            }
+            EventKind::EntityOperationFailed(e) => {
+                core.borrow_mut().sections.replied(e.task_id);
+                self.failed(e.task_id, Source::Entity, &e.failure);
+            }
+            EventKind::EntityLockGranted(e) => {
+                let waker = core.borrow_mut().granted(e.task_id, &e.section_id);
+                waker.into_iter().for_each(Waker::wake);
+            }
             EventKind::EventRaised(raised) if !raised.undelivered => {
                 if self.ended.is_some() {
                     self.late_events.push(event.clone());
@@ -275,9 +290,6 @@ impl Execution {
             | EventKind::ExecutionSuspended(_)
             | EventKind::ExecutionResumed(_)
             | EventKind::ExecutionRewound(_)
-            | EventKind::EntityOperationCompleted(_)
-            | EventKind::EntityOperationFailed(_)
-            | EventKind::EntityLockGranted(_)
             | EventKind::ContinueAsNew(_)
             | EventKind::Generic(_) => {}
         }

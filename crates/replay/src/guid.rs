@@ -1,6 +1,6 @@
 //! Names that come out the same on every replay.
 
-use strandline_model::Timestamp;
+use strandline_model::{ExecutionId, Timestamp};
 use uuid::Uuid;
 
 /// The namespace the Durable Task SDKs for .NET, Java and JavaScript use.
@@ -10,6 +10,12 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x9e95_2958_5e33_4daf_827f_2fa1_2937_b87
 pub(crate) fn deterministic(instance: &str, now: Timestamp, counter: u64) -> u128 {
     let name = format!("{instance}_{}_{counter}", now.format(7));
     Uuid::new_v5(&NAMESPACE, name.as_bytes()).as_u128()
+}
+
+/// The GUID that names action `id` of an execution to an entity. Apart from those the code asks for:
+/// sending an operation must not change them.
+pub(crate) fn of_action(execution: ExecutionId, id: i32) -> String {
+    Uuid::new_v5(&NAMESPACE, format!("{execution}:{id}").as_bytes()).to_string()
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@
 //! This crate is pure: time, identity and seeds come from the history. Payloads are opaque text.
 //!
 //! Reading order: `core` (the state code and driver share), `context` and `task` (what code holds),
-//! `execution` (the driver), `retry`, `events`, `sequence` (what a turn must match), `violation`.
+//! `execution` (the driver), `retry`, `events`, `section` (the rules around locked entities), `sequence`
+//! (what a turn must match), `violation`.
 
 mod context;
 mod core;
@@ -26,6 +27,7 @@ mod events;
 mod execution;
 mod guid;
 mod retry;
+mod section;
 mod sequence;
 mod task;
 mod violation;
@@ -36,6 +38,6 @@ pub use execution::{Ending, Execution, Identity, Orchestrator, Outcome};
 pub use retry::{Predicate, RetryPolicy};
 pub use task::{TaskError, TaskHandle, TaskResult};
 pub use violation::{
-    CUSTOM_STATUS_TOO_LONG, NON_DETERMINISM, NON_DURABLE_AWAIT, PANIC, TASK_CANCELED, TOO_MANY_ACTIONS,
-    panic_text,
+    CRITICAL_SECTION, CUSTOM_STATUS_TOO_LONG, NON_DETERMINISM, NON_DURABLE_AWAIT, PANIC, TASK_CANCELED,
+    TOO_MANY_ACTIONS, panic_text,
 };

@@ -44,6 +44,16 @@ pub(crate) enum TaskKind {
     Timer {
         id: i32,
     },
+    /// An operation of an entity.
+    EntityCall {
+        id: i32,
+    },
+    /// A request for the locks of a critical section.
+    Lock {
+        id: i32,
+    },
+    /// Has no action: it was refused, or all that is left of it is a waker.
+    Nothing,
     /// Waits for an external event of this folded name.
     Event {
         name: String,
@@ -74,7 +84,8 @@ pub(crate) enum Finished {
     Event(Arrived),
 }
 
-/// A future over a task. Dropped unfinished, a timer is cancelled, a wait ends, a call is abandoned.
+/// A future over a task. Dropped unfinished, a timer is cancelled, a wait ends, a call is abandoned;
+/// a critical section nobody entered is given up.
 #[must_use = "a task does nothing for the code unless it is awaited"]
 pub struct TaskHandle {
     pub(crate) core: Rc<RefCell<Core>>,
@@ -83,7 +94,8 @@ pub struct TaskHandle {
 
 impl TaskHandle {
     /// Asks for the work to stop: an activity's token fires, a sub-orchestration is terminated, a
-    /// timer, a wait or a pause between attempts ends with the error [`TASK_CANCELED`](crate::TASK_CANCELED).
+    /// timer, a wait, a call of an entity, a request for locks or a pause between attempts ends with the
+    /// error [`TASK_CANCELED`](crate::TASK_CANCELED).
     /// A running attempt still ends with whatever comes of it; it is not retried.
     pub fn cancel(&self) {
         let waker = self.core.borrow_mut().cancel(self.key);

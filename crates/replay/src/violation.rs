@@ -12,6 +12,8 @@ pub const PANIC: &str = "panic";
 pub const TOO_MANY_ACTIONS: &str = "TooManyActionsError";
 /// Error type: the custom status is longer than allowed.
 pub const CUSTOM_STATUS_TOO_LONG: &str = "CustomStatusTooLongError";
+/// Error type: what must not be done in a critical section, or on the way into one.
+pub const CRITICAL_SECTION: &str = "CriticalSectionError";
 /// Error type: the task was cancelled by the code that created it.
 pub const TASK_CANCELED: &str = "TaskCanceledError";
 

@@ -109,8 +109,8 @@ impl Script {
                 Ok(())
             }
             Op::Spawn(call) => {
-                self.ctx.start_sub_orchestration(self.child(&call));
-                Ok(())
+                let started = self.ctx.start_sub_orchestration(self.child(&call));
+                started.map(drop).map_err(|failure| TaskError { failure, task_id: None })
             }
             Op::Send { target, name } => {
                 // A guid alone is not enough: two generations may run at the same moment.

@@ -142,7 +142,7 @@ impl OrchestrationContext {
         let input = json::encode(&input, || format!("the input of orchestrator '{}'", call.name))?;
         self.check_child(&call.options)?;
         let id = self.handle.start_sub_orchestration(child(call.name(), &call.options, input));
-        Ok(InstanceId::trusted(id))
+        Ok(InstanceId::trusted(id.map_err(Error::from_failure)?))
     }
 
     /// Waits for a length of time, from the time of the turn. Dropping the task cancels the timer.

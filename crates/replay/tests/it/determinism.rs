@@ -1,7 +1,5 @@
 //! Code that changed under a running instance.
 
-use std::sync::Arc;
-
 use strandline_model::*;
 use strandline_replay::*;
 
@@ -197,27 +195,6 @@ fn late_and_repeated_completions_are_ignored() {
     hub.turn(vec![EventKind::TimerFired(TimerFired { timer_id: 1, fire_at: Timestamp::EPOCH })]);
     hub.turn(vec![again(1, "2"), again(1, "3")]);
     assert_eq!(hub.result(), "12");
-}
-
-/// What a rewind does to a history: a place-holder for each record it takes out.
-fn rewind(hub: &mut Hub, dropped: &[i32]) {
-    for event in &mut hub.history {
-        let takes = match event.kind() {
-            EventKind::TaskScheduled(_) => dropped.contains(&event.id),
-            EventKind::TaskFailed(failed) => dropped.contains(&failed.task_id),
-            EventKind::ExecutionCompleted(_) => true,
-            _ => false,
-        };
-        if takes {
-            let kind = EventKind::Generic(Generic { data: None });
-            *event = Arc::new(HistoryEvent::of_action(event.id, event.timestamp, kind));
-        }
-    }
-    for id in dropped {
-        hub.open.remove(id);
-    }
-    hub.ended = None;
-    hub.evict();
 }
 
 #[test]

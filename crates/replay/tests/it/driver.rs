@@ -48,12 +48,18 @@ pub(crate) fn text(result: TaskResult) -> String {
     }
 }
 
+/// An error that no task caused.
+pub(crate) fn broken(failure: FailureDetails) -> TaskError {
+    TaskError { failure, task_id: None }
+}
+
 pub(crate) struct Hub {
     program: Program,
     pub(crate) history: Vec<Arc<HistoryEvent>>,
     kept: Option<Execution>,
     pub(crate) now: Timestamp,
     pub(crate) actions_max: usize,
+    pub(crate) execution: ExecutionId,
     /// What is open, by sequence id.
     pub(crate) open: BTreeMap<i32, ActionKind>,
     pub(crate) cancelled: Vec<i32>,
@@ -71,6 +77,7 @@ impl Hub {
             kept: None,
             now: Timestamp { seconds: 1_704_164_645, nanos: 0 },
             actions_max: limits::ACTIONS_MAX,
+            execution: ExecutionId(0xe),
             open: BTreeMap::new(),
             cancelled: Vec::new(),
             status: None,
@@ -101,7 +108,7 @@ impl Hub {
         let program = self.program.clone();
         let identity = Identity {
             instance: InstanceId::trusted("abc"),
-            execution: ExecutionId(0xe),
+            execution: self.execution,
             actions_max: self.actions_max,
         };
         Execution::new(identity, Box::new(move |ctx, _| program(ctx)))
@@ -239,6 +246,17 @@ impl Hub {
                 self.now = self.now.max(fire_at);
                 EventKind::TimerFired(TimerFired { timer_id: id, fire_at })
             }
+            ActionKind::CallEntity { request_id, .. } => {
+                let output = result;
+                EventKind::EntityOperationCompleted(EntityOperationCompleted {
+                    task_id: id,
+                    request_id,
+                    output,
+                })
+            }
+            ActionKind::LockEntities { section_id, .. } => {
+                EventKind::EntityLockGranted(EntityLockGranted { task_id: id, section_id })
+            }
             other => panic!("{other:?} is never open"),
         }
     }
@@ -248,6 +266,9 @@ impl Hub {
             ActionKind::ScheduleTask { .. } => EventKind::TaskFailed(TaskFailed { task_id: id, failure }),
             ActionKind::CreateSubOrchestration { .. } => {
                 EventKind::SubOrchestrationFailed(SubOrchestrationFailed { task_id: id, failure })
+            }
+            ActionKind::CallEntity { request_id, .. } => {
+                EventKind::EntityOperationFailed(EntityOperationFailed { task_id: id, request_id, failure })
             }
             other => panic!("{other:?} cannot fail"),
         }
@@ -280,6 +301,31 @@ impl Hub {
             other => panic!("not failed: {other:?}"),
         }
     }
+}
+
+/// What a rewind does to a history: a place-holder for each record it takes out.
+pub(crate) fn rewind(hub: &mut Hub, dropped: &[i32]) {
+    for event in &mut hub.history {
+        let takes = match event.kind() {
+            EventKind::TaskScheduled(_)
+            | EventKind::EntityOperationCalled(_)
+            | EventKind::EntityLockRequested(_)
+            | EventKind::EntityUnlockSent(_) => dropped.contains(&event.id),
+            EventKind::TaskFailed(failed) => dropped.contains(&failed.task_id),
+            EventKind::EntityOperationFailed(failed) => dropped.contains(&failed.task_id),
+            EventKind::ExecutionCompleted(_) => true,
+            _ => false,
+        };
+        if takes {
+            let kind = EventKind::Generic(Generic { data: None });
+            *event = Arc::new(HistoryEvent::of_action(event.id, event.timestamp, kind));
+        }
+    }
+    for id in dropped {
+        hub.open.remove(id);
+    }
+    hub.ended = None;
+    hub.evict();
 }
 
 pub(crate) fn raised(name: &str, input: &str) -> EventKind {

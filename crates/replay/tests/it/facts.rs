@@ -102,10 +102,10 @@ fn child_ids_are_those_recorded() {
             name: "child".into(),
             ..Default::default()
         };
-        let made = ctx.start_sub_orchestration(child(None));
-        let named = ctx.start_sub_orchestration(child(Some("mine")));
+        let made = ctx.start_sub_orchestration(child(None)).map_err(broken)?;
+        let named = ctx.start_sub_orchestration(child(Some("mine"))).map_err(broken)?;
         ctx.wait_for("go").await?;
-        let later = ctx.start_sub_orchestration(child(None));
+        let later = ctx.start_sub_orchestration(child(None)).map_err(broken)?;
         Ok(format!("{made} {named} {later}"))
     });
     let mut hub = Hub::started(code);

@@ -10,6 +10,7 @@ mod cancels;
 mod chain;
 mod determinism;
 mod driver;
+mod entities;
 mod events;
 mod facts;
 mod faults;

@@ -10,6 +10,7 @@ use strandline_model::{ActionKind, FailureDetails, limits};
 use strandline_replay::*;
 
 use crate::driver::*;
+use crate::entities::lock;
 
 #[derive(Clone, Debug)]
 enum Code {
@@ -24,6 +25,10 @@ enum Code {
     /// Scheduled and dropped.
     Forget(u8),
     Cancelled(u8),
+    CallEntity(u8),
+    SignalEntity(u8),
+    /// In a critical section over this entity and the next.
+    Locked(u8, Vec<Code>),
     Seq(Vec<Code>),
     Join(Vec<Code>),
     Race(Vec<Code>),
@@ -40,12 +45,15 @@ fn code() -> impl Strategy<Value = Code> {
         1 => Just(Code::Fact),
         1 => (0..3u8).prop_map(Code::Status),
         1 => (0..3u8).prop_map(Code::Forget),
-        1 => (0..4u8).prop_map(Code::Cancelled),
+        1 => (0..6u8).prop_map(Code::Cancelled),
+        2 => (0..3u8).prop_map(Code::CallEntity),
+        1 => (0..3u8).prop_map(Code::SignalEntity),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {
         prop_oneof![
             2 => prop::collection::vec(inner.clone(), 0..5).prop_map(Code::Seq),
             1 => prop::collection::vec(inner.clone(), 0..5).prop_map(Code::Join),
+            1 => (0..2u8, prop::collection::vec(inner.clone(), 0..4)).prop_map(|(n, c)| Code::Locked(n, c)),
             1 => prop::collection::vec(inner, 1..4).prop_map(Code::Race),
         ]
     })
@@ -65,6 +73,19 @@ fn retry() -> RetryPolicy {
 fn retried(ctx: &ContextHandle, n: u8) -> TaskHandle {
     let call = ActivityCall { name: format!("r{n}"), ..Default::default() };
     ctx.call_activity(call, Some(retry()))
+}
+
+fn entity(n: u8) -> String {
+    format!("@e@{n}")
+}
+
+async fn sequence(ctx: &ContextHandle, parts: &[Code]) -> String {
+    let mut all = String::new();
+    for part in parts {
+        all += &eval(ctx.clone(), Rc::new(part.clone())).await;
+        all.push(';');
+    }
+    all
 }
 
 fn eval(ctx: ContextHandle, code: Rc<Code>) -> LocalBoxFuture<'static, String> {
@@ -99,19 +120,29 @@ fn eval(ctx: ContextHandle, code: Rc<Code>) -> LocalBoxFuture<'static, String> {
                     0 => activity(&ctx, "c"),
                     1 => retried(&ctx, 9),
                     2 => ctx.timer(ctx.now()),
-                    _ => ctx.wait_for("e1"),
+                    3 => ctx.wait_for("e1"),
+                    n => match n {
+                        4 => ctx.call_entity(entity(0), "get".into(), None),
+                        _ => ctx.lock_entities(vec![entity(0)]).map(|(_, task)| task),
+                    }
+                    .unwrap_or_else(|_| ctx.timer(ctx.now())),
                 };
                 task.cancel();
                 text(task.await)
             }
-            Code::Seq(parts) => {
-                let mut all = String::new();
-                for part in parts {
-                    all += &eval(ctx.clone(), Rc::new(part.clone())).await;
-                    all.push(';');
-                }
-                all
-            }
+            Code::CallEntity(n) => match ctx.call_entity(entity(*n), "get".into(), None) {
+                Ok(task) => text(task.await),
+                Err(refused) => refused.message,
+            },
+            Code::SignalEntity(n) => match ctx.signal_entity(entity(*n), "add".into(), None, None) {
+                Ok(()) => String::new(),
+                Err(refused) => refused.message,
+            },
+            Code::Locked(n, parts) => match lock(&ctx, &[&entity(*n), &entity(n + 1)]).await {
+                Ok(_section) => sequence(&ctx, parts).await,
+                Err(refused) => refused.failure.message,
+            },
+            Code::Seq(parts) => sequence(&ctx, parts).await,
             Code::Join(parts) => {
                 let parts = parts.iter().map(|part| eval(ctx.clone(), Rc::new(part.clone())));
                 join_all(parts).await.join("&")
@@ -157,7 +188,9 @@ proptest! {
                     continue;
                 }
                 let id = ids[pick % ids.len()];
-                let fails = !matches!(hub.open[&id], ActionKind::CreateTimer { .. }) && pick % 5 < 2;
+                let may_fail =
+                    !matches!(hub.open[&id], ActionKind::CreateTimer { .. } | ActionKind::LockEntities { .. });
+                let fails = may_fail && pick % 5 < 2;
                 events.push(if fails {
                     hub.fails(id, FailureDetails::new("E", format!("f{id}")))
                 } else {
