@@ -13,6 +13,7 @@ mod instance;
 mod lookup;
 pub mod message;
 mod partition;
+pub mod query;
 pub mod record;
 mod reply;
 pub mod row;

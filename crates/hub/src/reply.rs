@@ -96,6 +96,26 @@ impl InstanceStatus {
         self.start().and_then(|s| s.scheduled_start)
     }
 
+    /// The same without input, output and custom status: what fits a list.
+    #[must_use]
+    pub fn without_payloads(&self) -> Self {
+        let strip = |event: &Arc<HistoryEvent>| {
+            let mut event = HistoryEvent::clone(event);
+            match event.kind_mut() {
+                EventKind::ExecutionStarted(start) => start.input = None,
+                EventKind::ExecutionCompleted(end) => end.result = None,
+                _ => {}
+            }
+            Arc::new(event)
+        };
+        Self {
+            started: strip(&self.started),
+            ended: self.ended.as_ref().map(strip),
+            custom_status: None,
+            ..self.clone()
+        }
+    }
+
     /// When it ended.
     pub fn completed(&self) -> Option<Timestamp> {
         self.ended.as_ref().map(|e| e.timestamp)

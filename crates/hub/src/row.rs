@@ -56,6 +56,52 @@ pub struct InstanceRow {
     pub before_start: bool,
 }
 
+/// What queries look at of an [`InstanceRow`]: the same fields by the same numbers. Reading just these
+/// skips payloads and history.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct InstanceHead {
+    #[prost(enumeration = "strandline_model::RuntimeStatus", tag = "3")]
+    pub status: i32,
+    #[prost(message, required, tag = "4")]
+    pub created: Timestamp,
+    #[prost(message, required, tag = "6")]
+    pub started: StartedHead,
+    #[prost(message, optional, tag = "7")]
+    pub ended: Option<EndedHead>,
+}
+
+/// Of a [`HistoryEvent`], when it is an `ExecutionStarted`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StartedHead {
+    #[prost(message, optional, tag = "3")]
+    pub start: Option<StartHead>,
+}
+
+/// Of an `ExecutionStarted`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StartHead {
+    #[prost(string, tag = "3")]
+    pub name: String,
+    #[prost(message, optional, tag = "6")]
+    pub parent: Option<ParentHead>,
+    #[prost(btree_map = "string, string", tag = "8")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Of a `ParentInstance`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ParentHead {
+    #[prost(string, tag = "1")]
+    pub instance_id: String,
+}
+
+/// Of a [`HistoryEvent`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EndedHead {
+    #[prost(message, required, tag = "2")]
+    pub timestamp: Timestamp,
+}
+
 /// A task without a result.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct OpenTaskRow {

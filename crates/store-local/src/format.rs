@@ -8,13 +8,21 @@ use crate::segment::UNFINISHED;
 
 pub(crate) const FILE: &str = "format";
 const FIRST_LINE: &str = "strandline data directory";
-/// What this version writes.
-const VERSION: u32 = 1;
-/// The oldest version that can read what this version writes.
-const MIN_READER: u32 = 1;
+/// What this version writes. 2: indexes over instances.
+pub(crate) const VERSION: u32 = 2;
+/// The oldest version that can read what this version writes. 2: an older one would change rows and leave
+/// the indexes as they are.
+const MIN_READER: u32 = 2;
 
-/// Writes the format file of a new store; it appears whole or not at all.
-pub(crate) fn create(disk: &dyn Disk, identity: u64) -> Result<(), StoreError> {
+/// What the format file says of a store that this version can read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Format {
+    pub(crate) version: u32,
+    pub(crate) identity: u64,
+}
+
+/// Writes the format file, in place of the one before; it appears whole or not at all.
+pub(crate) fn write(disk: &dyn Disk, identity: u64) -> Result<(), StoreError> {
     let text = format!("{FIRST_LINE}\nversion {VERSION}\nmin_reader {MIN_READER}\nid {identity:016x}\n");
     let unfinished = format!("{FILE}{UNFINISHED}");
     let write = || {
@@ -27,11 +35,11 @@ pub(crate) fn create(disk: &dyn Disk, identity: u64) -> Result<(), StoreError> {
         disk.rename(&unfinished, FILE)?;
         disk.sync_dir()
     };
-    write().map_err(io_error(|| "creating the data directory".into()))
+    write().map_err(io_error(|| "writing the format of the data directory".into()))
 }
 
-/// Reads the format file and returns the identity. `place` names the directory in errors.
-pub(crate) fn check(disk: &dyn Disk, place: &str) -> Result<u64, StoreError> {
+/// Reads the format file. `place` names the directory in errors.
+pub(crate) fn check(disk: &dyn Disk, place: &str) -> Result<Format, StoreError> {
     let read = || {
         let file = disk.open(FILE)?;
         let mut bytes = vec![0; file.len()?.min(4096) as usize];
@@ -59,5 +67,6 @@ pub(crate) fn check(disk: &dyn Disk, place: &str) -> Result<u64, StoreError> {
              reads up to {VERSION}: use a newer version of Strandline. Nothing was changed."
         )));
     }
-    field("id").and_then(|v| u64::from_str_radix(v, 16).ok()).ok_or_else(|| damaged("the id is missing"))
+    let identity = field("id").and_then(|v| u64::from_str_radix(v, 16).ok());
+    Ok(Format { version, identity: identity.ok_or_else(|| damaged("the id is missing"))? })
 }

@@ -7,7 +7,7 @@ use strandline_store::disk::Disk;
 use strandline_store::{PartitionRef, StoreError};
 
 use crate::error::io_error;
-use crate::format;
+use crate::format::{self, Format};
 use crate::ledger::{Ledger, Used};
 use crate::log::{Log, Start};
 use crate::options::LocalOptions;
@@ -38,16 +38,16 @@ pub(crate) fn open(disk: Arc<dyn Disk>, place: &str, options: LocalOptions) -> R
                 reason: format!("it is missing although {name} is there; restore it from a backup"),
             });
         }
-        format::create(&*disk, new_identity(&options)?)?;
+        format::write(&*disk, new_identity(&options)?)?;
     }
-    let identity = format::check(&*disk, place)?;
+    let Format { version, identity } = format::check(&*disk, place)?;
     let names = listed()?;
     let numbers: Vec<u64> = names.iter().filter_map(|n| segment::number(n)).collect();
     if !names.iter().any(|n| n == tables::FILE) {
         if !numbers.is_empty() {
             return Err(missing(tables::FILE, "there is a log but no tables"));
         }
-        Tables::create(&*disk, identity, options.cache_bytes)?;
+        Tables::create(&*disk, identity, &new_secret(&options)?, options.cache_bytes)?;
     }
     let tables = Tables::open(&*disk, options.cache_bytes)?;
     let mut meta = tables.meta()?;
@@ -93,6 +93,13 @@ pub(crate) fn open(disk: Arc<dyn Disk>, place: &str, options: LocalOptions) -> R
         let made = Segment::create(&*disk, identity, meta.first_segment, options.segment_min)
             .map_err(crate::log::prepare_error)?;
         segments.push(made);
+    }
+    if version < format::VERSION {
+        // First: a program that knows no indexes must not change rows between two attempts to build them.
+        format::write(&*disk, identity)?;
+    }
+    if !meta.indexed {
+        tables.build_indexes(&new_secret(&options)?)?;
     }
     meta.incarnation += 1;
     meta.durable = found.next_lsn - 1;
@@ -213,15 +220,22 @@ fn make_certain(segments: &[Segment], found: &Scan) -> Result<(), StoreError> {
 }
 
 fn new_identity(options: &LocalOptions) -> Result<u64, StoreError> {
-    options.identity.map_or_else(
-        || {
-            getrandom::u64().map_err(|e| StoreError::Io {
-                what: "getting random numbers for a new data directory".into(),
-                source: std::io::Error::other(e.to_string()),
-            })
-        },
-        Ok,
-    )
+    options.identity.map_or_else(|| getrandom::u64().map_err(no_randomness), Ok)
+}
+
+/// The secret of a new store; of one with a given identity it is no secret, but repeatable.
+fn new_secret(options: &LocalOptions) -> Result<[u8; 32], StoreError> {
+    let mut secret = [0; 32];
+    match options.identity {
+        Some(identity) => secret[..8].copy_from_slice(&identity.to_be_bytes()),
+        None => getrandom::fill(&mut secret).map_err(no_randomness)?,
+    }
+    Ok(secret)
+}
+
+fn no_randomness(error: getrandom::Error) -> StoreError {
+    let what = "getting random numbers for a data directory".into();
+    StoreError::Io { what, source: std::io::Error::other(error.to_string()) }
 }
 
 fn missing(file: &str, why: &str) -> StoreError {

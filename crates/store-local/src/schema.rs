@@ -21,6 +21,14 @@ pub(crate) const INSTANCES: Bytes = TableDefinition::new("instances_v1");
 pub(crate) const CHUNKS: Bytes = TableDefinition::new("chunks_v1");
 pub(crate) const TIMERS: TableDefinition<'static, &'static [u8], ()> = TableDefinition::new("timers_v1");
 pub(crate) const ACTIVE: TableDefinition<'static, &'static [u8], ()> = TableDefinition::new("active_v1");
+/// Instances by status, then newest first; see [`crate::index`].
+pub(crate) const BY_STATUS: TableDefinition<'static, &'static [u8], ()> =
+    TableDefinition::new("by_status_v1");
+/// Instances by the orchestrator's name, then newest first.
+pub(crate) const BY_NAME: TableDefinition<'static, &'static [u8], ()> = TableDefinition::new("by_name_v1");
+/// What nobody outside may learn, by name.
+pub(crate) const SECRETS: TableDefinition<'static, &'static str, &'static [u8]> =
+    TableDefinition::new("secrets_v1");
 
 /// Counts how often the store was opened; the upper half of every epoch.
 pub(crate) const INCARNATION: &str = "incarnation";
@@ -34,6 +42,10 @@ pub(crate) const FIRST_SEGMENT: &str = "first_segment";
 pub(crate) const FIRST_LSN: &str = "first_lsn";
 /// The store's identity, as in the format file.
 pub(crate) const IDENTITY: &str = "identity";
+/// Says that the indexes agree with the rows; a store of format 1 had none.
+pub(crate) const INDEXED: &str = "indexed";
+/// Among the secrets: what [`strandline_store::Store::secret`] returns.
+pub(crate) const MARKS: &str = "marks";
 
 /// First byte of every value.
 const VERSION: u8 = 1;

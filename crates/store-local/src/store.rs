@@ -8,7 +8,9 @@ use parking_lot::Mutex;
 use strandline_hub::row::{HistoryChunk, InstanceRow, PartitionRows};
 use strandline_model::ExecutionId;
 use strandline_store::disk::Disk;
-use strandline_store::{Batch, HubInfo, LogUsage, PartitionRef, Recovered, Store, StoreError, StoreStats};
+use strandline_store::{
+    Batch, Count, HubInfo, LogUsage, Page, PartitionRef, Recovered, Scan, Store, StoreError, StoreStats,
+};
 
 use crate::background::Background;
 use crate::fs_disk::FsDisk;
@@ -174,9 +176,14 @@ impl Core {
         !self.hubs.lock().dropping.is_empty()
     }
 
+    /// How many partitions a hub has.
+    fn partitions(&self, hub: u32) -> Result<u16, StoreError> {
+        let partitions = self.hubs.lock().partitions.get(&hub).copied();
+        partitions.ok_or_else(|| StoreError::NoSuchHub(format!("number {hub}")))
+    }
+
     fn check_partition(&self, at: PartitionRef) -> Result<(), StoreError> {
-        let partitions = self.hubs.lock().partitions.get(&at.hub).copied();
-        let partitions = partitions.ok_or_else(|| StoreError::NoSuchHub(format!("number {}", at.hub)))?;
+        let partitions = self.partitions(at.hub)?;
         if at.partition < partitions {
             return Ok(());
         }
@@ -343,6 +350,18 @@ impl Store for LocalStore {
     ) -> Result<Option<HistoryChunk>, StoreError> {
         self.core.check_partition(at)?;
         self.core.tables.chunk(at, execution, number)
+    }
+
+    fn list(&self, scan: &Scan<'_>, limit: usize) -> Result<Page, StoreError> {
+        self.core.tables.list(scan, self.core.partitions(scan.hub)?, limit)
+    }
+
+    fn count(&self, scan: &Scan<'_>) -> Result<Count, StoreError> {
+        self.core.tables.count(scan, self.core.partitions(scan.hub)?)
+    }
+
+    fn secret(&self) -> Result<[u8; 32], StoreError> {
+        self.core.tables.secret()
     }
 
     fn log_usage(&self) -> LogUsage {

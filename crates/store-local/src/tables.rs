@@ -9,17 +9,21 @@ use parking_lot::{Mutex, RwLock};
 use redb::{
     Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
-use strandline_hub::row::{HistoryChunk, InstanceRow, PartitionRow, PartitionRows, TimerKey};
+use strandline_hub::row::{
+    HistoryChunk, InstanceHead, InstanceRow, PartitionRow, PartitionRows, TimerKey,
+};
 use strandline_model::{ExecutionId, InstanceId};
 use strandline_store::disk::Disk;
 use strandline_store::{HubInfo, PartitionRef, StoreError};
 
 use crate::backend::{Backend, TablesFile};
 use crate::error::io_error;
+use crate::index::{Changes, Indexed};
 use crate::keys;
 use crate::schema::{
-    ACTIVE, CHUNKS, DROPPING, DURABLE, FIRST_LSN, FIRST_SEGMENT, HUBS, HubRow, IDENTITY, INCARNATION,
-    INSTANCES, META, NEXT_HUB, PARTITIONS, POSITIONS, TIMERS, corrupt, decode, encode,
+    ACTIVE, BY_NAME, BY_STATUS, CHUNKS, DROPPING, DURABLE, FIRST_LSN, FIRST_SEGMENT, HUBS, HubRow, IDENTITY,
+    INCARNATION, INDEXED, INSTANCES, MARKS, META, NEXT_HUB, PARTITIONS, POSITIONS, SECRETS, TIMERS, corrupt,
+    decode, encode,
 };
 
 pub(crate) const FILE: &str = "tables.redb";
@@ -46,6 +50,8 @@ pub(crate) struct Meta {
     pub(crate) hubs: BTreeMap<String, HubInfo>,
     pub(crate) dropping: Vec<u32>,
     pub(crate) positions: Vec<(PartitionRef, u64)>,
+    /// The indexes are there and agree with the rows.
+    pub(crate) indexed: bool,
 }
 
 /// What a flush says of the log.
@@ -66,7 +72,12 @@ pub(crate) struct PartitionTables {
 
 impl Tables {
     /// Makes the tables of a new store. They appear whole or not at all.
-    pub(crate) fn create(disk: &dyn Disk, identity: u64, cache_bytes: usize) -> Result<(), StoreError> {
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        identity: u64,
+        secret: &[u8; 32],
+        cache_bytes: usize,
+    ) -> Result<(), StoreError> {
         let unfinished = format!("{FILE}{}", crate::segment::UNFINISHED);
         let io = |source| StoreError::Io { what: format!("creating {FILE}"), source };
         if disk.list().map_err(io)?.contains(&unfinished) {
@@ -82,11 +93,15 @@ impl Tables {
             meta.insert(DURABLE, 0)?;
             meta.insert(FIRST_SEGMENT, 1)?;
             meta.insert(FIRST_LSN, 1)?;
+            meta.insert(INDEXED, 1)?;
+            txn.open_table(SECRETS)?.insert(MARKS, &secret[..])?;
             txn.open_table(HUBS)?;
             txn.open_table(DROPPING)?;
             txn.open_table(POSITIONS)?;
             txn.open_table(TIMERS)?;
             txn.open_table(ACTIVE)?;
+            txn.open_table(BY_STATUS)?;
+            txn.open_table(BY_NAME)?;
             for table in [PARTITIONS, INSTANCES, CHUNKS] {
                 txn.open_table(table)?;
             }
@@ -138,7 +153,10 @@ impl Tables {
         self.file.release().map_err(io_error(|| format!("writing {FILE}")))
     }
 
-    fn read<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, Problem>) -> Result<T, StoreError> {
+    pub(crate) fn read<T>(
+        &self,
+        f: impl FnOnce(&ReadTransaction) -> Result<T, Problem>,
+    ) -> Result<T, StoreError> {
         if self.database.read().is_none() {
             self.reopen()?;
         }
@@ -161,7 +179,10 @@ impl Tables {
 
     /// One durable transaction. When it fails for want of space the old tables stay and everything goes
     /// on; the error is `Full` then.
-    fn write<T>(&self, f: impl FnOnce(&WriteTransaction) -> Result<T, Problem>) -> Result<T, StoreError> {
+    pub(crate) fn write<T>(
+        &self,
+        f: impl FnOnce(&WriteTransaction) -> Result<T, Problem>,
+    ) -> Result<T, StoreError> {
         let _one = self.writing.lock();
         if self.database.read().is_none() {
             self.reopen()?;
@@ -235,6 +256,7 @@ impl Tables {
                 first_segment: number(FIRST_SEGMENT)?,
                 first_lsn: number(FIRST_LSN)?,
                 identity: number(IDENTITY)?,
+                indexed: table.get(INDEXED)?.is_some(),
                 ..Meta::default()
             };
             for row in txn.open_table(HUBS)?.iter()? {
@@ -289,6 +311,10 @@ impl Tables {
     pub(crate) fn drop_rows(&self, hub: u32, slice: usize) -> Result<bool, StoreError> {
         self.write(|txn| {
             let mut left = slice;
+            // First: no list finds an entry whose row is gone.
+            for table in [BY_STATUS, BY_NAME] {
+                drop_from(txn, table, hub, &mut left)?;
+            }
             for table in [INSTANCES, CHUNKS, PARTITIONS] {
                 drop_from(txn, table, hub, &mut left)?;
             }
@@ -315,6 +341,7 @@ impl Tables {
             let mut chunks = txn.open_table(CHUNKS)?;
             let mut timers = txn.open_table(TIMERS)?;
             let mut active = txn.open_table(ACTIVE)?;
+            let mut index = Changes::default();
             let mut buffer = Vec::new();
             for (at, rows) in rows {
                 let at = *at;
@@ -328,23 +355,25 @@ impl Tables {
                 let mut order: Vec<_> = rows.instances.iter().collect();
                 order.sort_by(|a, b| a.id.cmp(&b.id));
                 for instance in order {
-                    let key = keys::instance(at, instance.id.as_str());
+                    let id = instance.id.as_str();
+                    let key = keys::instance(at, id);
                     for execution in &instance.dropped {
                         let (from, to) =
                             (keys::chunk(at, *execution, 0), keys::chunk(at, *execution, u32::MAX));
                         chunks.retain_in::<&[u8], _>(&from[..]..=&to[..], |_, _| false)?;
                     }
-                    match &instance.row {
-                        Some(row) => {
-                            instances.insert(&*key, encode(row, &mut buffer))?;
-                            let execution = execution_of(row)?;
-                            for (number, chunk) in &instance.chunks {
-                                let key = keys::chunk(at, execution, *number);
-                                chunks.insert(&key[..], encode(chunk, &mut buffer))?;
-                            }
-                        }
-                        None => {
-                            instances.remove(&*key)?;
+                    let old = match &instance.row {
+                        Some(row) => instances.insert(&*key, encode(row, &mut buffer))?,
+                        None => instances.remove(&*key)?,
+                    };
+                    let old = old.map(|old| decode::<InstanceHead>("instances", old.value())).transpose()?;
+                    let new = instance.row.as_ref().map(Indexed::row);
+                    index.replaced(at.hub, id, old.as_ref().map(Indexed::head), new);
+                    if let Some(row) = &instance.row {
+                        let execution = execution_of(row)?;
+                        for (number, chunk) in &instance.chunks {
+                            let key = keys::chunk(at, execution, *number);
+                            chunks.insert(&key[..], encode(chunk, &mut buffer))?;
                         }
                     }
                     if instance.active && instance.row.is_some() {
@@ -357,6 +386,7 @@ impl Tables {
                 partitions.insert(&key[..], encode(&rows.partition, &mut buffer))?;
                 positions.insert(&key[..], rows.partition.position)?;
             }
+            index.apply(txn)?;
             let mut meta = txn.open_table(META)?;
             meta.insert(DURABLE, log.durable)?;
             meta.insert(FIRST_SEGMENT, log.first_segment)?;
@@ -462,11 +492,11 @@ fn drop_from<V: redb::Value + 'static>(
         return Ok(());
     }
     let mut table = txn.open_table(table)?;
-    let from = keys::partition(PartitionRef { hub, partition: 0 });
+    let from = hub.to_be_bytes();
     let mut doomed: Vec<Vec<u8>> = Vec::new();
     for row in table.range::<&[u8]>(&from[..]..)? {
         let key = row?.0;
-        if *left == 0 || !key.value().starts_with(&from[..4]) {
+        if *left == 0 || !key.value().starts_with(&from) {
             break;
         }
         doomed.push(key.value().to_vec());
@@ -479,7 +509,7 @@ fn drop_from<V: redb::Value + 'static>(
 }
 
 /// What can go wrong inside a transaction.
-enum Problem {
+pub(crate) enum Problem {
     Store(StoreError),
     Tables(redb::Error),
     /// redb panicked.

@@ -68,12 +68,12 @@ fn newer_formats_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     LocalStore::open(dir.path(), options()).unwrap();
     let format = fs::read_to_string(dir.path().join("format")).unwrap();
-    let newer = format.replace("version 1", "version 3").replace("min_reader 1", "min_reader 2");
+    let newer = format.replace("version 2", "version 4").replace("min_reader 2", "min_reader 3");
     fs::write(dir.path().join("format"), &newer).unwrap();
     let place = dir.path().display().to_string();
-    refused(dir.path(), &[&place, "format 3", "newer version of Strandline"]);
+    refused(dir.path(), &[&place, "format 4", "newer version of Strandline"]);
     // A newer version may say that this one can read what it wrote.
-    fs::write(dir.path().join("format"), format.replace("version 1", "version 3")).unwrap();
+    fs::write(dir.path().join("format"), format.replace("version 2", "version 4")).unwrap();
     LocalStore::open(dir.path(), options()).unwrap();
     fs::write(dir.path().join("format"), "nonsense").unwrap();
     refused(dir.path(), &["format", "backup"]);

@@ -3,6 +3,12 @@
 //! Each function takes an `open` that opens one and the same store, empty at the first call; what an earlier
 //! call returned has been dropped by then. They panic when the store does not conform.
 
+mod lists;
+
+pub use lists::{
+    deleted_hubs_are_not_listed, lists_agree_with_the_rows, lists_stay_in_their_hub, secrets_are_kept,
+    short_budgets_get_to_the_end,
+};
 use strandline_hub::message::Message;
 use strandline_hub::row::{HistoryChunk, InstanceRow, InstanceRows, PartitionRow, PartitionRows, TimerKey};
 use strandline_model::{EventKind, EventRaised, ExecutionId, HistoryEvent, InstanceId, Timestamp};
@@ -27,6 +33,11 @@ pub fn all<S: Store, O: Fn() -> S>(fresh: impl Fn() -> O) {
     flushed_logs_are_trimmed(fresh());
     one_sync_for_each_group(fresh());
     closed_stores_refuse(fresh());
+    lists_agree_with_the_rows(fresh());
+    short_budgets_get_to_the_end(fresh());
+    lists_stay_in_their_hub(fresh());
+    deleted_hubs_are_not_listed(fresh());
+    secrets_are_kept(fresh());
 }
 
 fn batch(at: PartitionRef, epoch: u64, position: u64, records: &[u8]) -> Batch {

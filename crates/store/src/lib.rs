@@ -6,9 +6,12 @@
 
 pub mod conformance;
 pub mod disk;
+mod scan;
 
 use strandline_hub::row::{HistoryChunk, InstanceRow, PartitionRow, PartitionRows, TimerKey};
 use strandline_model::{ExecutionId, InstanceId, Timestamp};
+
+pub use scan::{Budget, Count, Page, Scan};
 
 /// One partition of one hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,6 +142,16 @@ pub trait Store: Send + Sync + 'static {
         execution: ExecutionId,
         number: u32,
     ) -> Result<Option<HistoryChunk>, StoreError>;
+
+    /// At most `limit` instances of a hub that the tables hold and a query means, in the order of the
+    /// query, as of one moment.
+    fn list(&self, scan: &Scan<'_>, limit: usize) -> Result<Page, StoreError>;
+
+    /// How many instances [`Store::list`] would find.
+    fn count(&self, scan: &Scan<'_>) -> Result<Count, StoreError>;
+
+    /// Random bytes drawn when the store was made, for marks that nobody else can make.
+    fn secret(&self) -> Result<[u8; 32], StoreError>;
 
     fn log_usage(&self) -> LogUsage;
 

@@ -1,0 +1,285 @@
+//! Lists of instances: which ones, in which order, from where on.
+//!
+//! A query looks at the same few facts whether an instance is in memory or a row of the tables, so that
+//! both answer alike.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use strandline_model::limits::{
+    INSTANCE_ID_BYTES_MAX, NAME_BYTES_MAX, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
+};
+use strandline_model::{InstanceId, RuntimeStatus, Timestamp};
+
+use crate::instance::Instance;
+use crate::partition::Partition;
+use crate::reply::InstanceStatus;
+use crate::row::InstanceHead;
+
+/// Most instances on one page.
+pub const PAGE_SIZE_MAX: usize = 1000;
+/// Instances on one page unless said otherwise.
+pub const PAGE_SIZE_DEFAULT: usize = 100;
+
+/// Which instances are meant: those that meet every condition. The default means all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstanceQuery {
+    /// In one of these; none given means any.
+    pub statuses: BTreeSet<RuntimeStatus>,
+    /// The orchestrator's name, exactly.
+    pub name: Option<String>,
+    /// Inclusive, like every `from`.
+    pub created_from: Option<Timestamp>,
+    /// Exclusive, like every `to`.
+    pub created_to: Option<Timestamp>,
+    /// An instance that is not over was never completed.
+    pub completed_from: Option<Timestamp>,
+    pub completed_to: Option<Timestamp>,
+    pub id_prefix: Option<String>,
+    /// All of these, with these values.
+    pub tags: BTreeMap<String, String>,
+    /// Its direct sub-orchestrations.
+    pub parent: Option<InstanceId>,
+}
+
+/// What is wrong with a query.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidQuery {
+    #[error("a page of {0} instances is not possible: ask for 1 to {PAGE_SIZE_MAX}")]
+    PageSize(usize),
+    #[error("the query's {field} has {bytes} bytes: the limit is {limit}, so no instance can match")]
+    TooLong { field: &'static str, bytes: usize, limit: usize },
+    #[error("the query has {0} tags: the limit is {TAGS_MAX}, so no instance can match")]
+    TooManyTags(usize),
+}
+
+/// Checks the size of a page.
+pub fn check_page_size(size: usize) -> Result<(), InvalidQuery> {
+    if (1..=PAGE_SIZE_MAX).contains(&size) { Ok(()) } else { Err(InvalidQuery::PageSize(size)) }
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The newest first, then by id.
+    Created,
+    /// By id.
+    Id,
+}
+
+/// Where a page ends: the next one begins after it. Cursors of one order compare as the list does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cursor {
+    Created { created: Timestamp, id: InstanceId },
+    Id(InstanceId),
+}
+
+impl Cursor {
+    pub fn order(&self) -> Order {
+        match self {
+            Self::Created { .. } => Order::Created,
+            Self::Id(_) => Order::Id,
+        }
+    }
+
+    fn key(&self) -> (Option<Reverse<Timestamp>>, &InstanceId) {
+        match self {
+            Self::Created { created, id } => (Some(Reverse(*created)), id),
+            Self::Id(id) => (None, id),
+        }
+    }
+}
+
+impl PartialOrd for Cursor {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Cursor {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+/// What queries ask of an instance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Facts<'a> {
+    pub id: &'a str,
+    pub status: RuntimeStatus,
+    pub name: &'a str,
+    pub created: Timestamp,
+    /// When it ended.
+    pub completed: Option<Timestamp>,
+    pub tags: &'a BTreeMap<String, String>,
+    /// The instance that called it.
+    pub parent: Option<&'a str>,
+}
+
+impl Instance {
+    pub fn facts(&self) -> Facts<'_> {
+        let start = self.start();
+        Facts {
+            id: self.id.as_str(),
+            status: self.status(),
+            name: &start.name,
+            created: self.created,
+            completed: self.ended.as_ref().map(|e| e.timestamp),
+            tags: &start.tags,
+            parent: start.parent.as_ref().map(|p| p.instance_id.as_str()),
+        }
+    }
+}
+
+impl InstanceHead {
+    pub fn facts<'a>(&'a self, id: &'a str) -> Facts<'a> {
+        static NO_TAGS: BTreeMap<String, String> = BTreeMap::new();
+        let start = self.started.start.as_ref();
+        Facts {
+            id,
+            status: RuntimeStatus::try_from(self.status).unwrap_or(RuntimeStatus::Failed),
+            name: start.map_or("", |s| &s.name),
+            created: self.created,
+            completed: self.ended.as_ref().map(|e| e.timestamp),
+            tags: start.map_or(&NO_TAGS, |s| &s.tags),
+            parent: start.and_then(|s| s.parent.as_ref()).map(|p| p.instance_id.as_str()),
+        }
+    }
+}
+
+impl InstanceQuery {
+    /// Refuses what no instance can match because of its length.
+    pub fn check(&self) -> Result<(), InvalidQuery> {
+        let length = |field, text: &str, limit| match text.len() {
+            bytes if bytes > limit => Err(InvalidQuery::TooLong { field, bytes, limit }),
+            _ => Ok(()),
+        };
+        length("name", self.name.as_deref().unwrap_or_default(), NAME_BYTES_MAX)?;
+        length("id prefix", self.id_prefix.as_deref().unwrap_or_default(), INSTANCE_ID_BYTES_MAX)?;
+        length("parent", self.parent.as_ref().map_or("", |p| p.as_str()), INSTANCE_ID_BYTES_MAX)?;
+        if self.tags.len() > TAGS_MAX {
+            return Err(InvalidQuery::TooManyTags(self.tags.len()));
+        }
+        for (key, value) in &self.tags {
+            length("tag key", key, TAG_KEY_BYTES_MAX)?;
+            length("tag value", value, TAG_VALUE_BYTES_MAX)?;
+        }
+        Ok(())
+    }
+
+    pub fn order(&self) -> Order {
+        match self.id_prefix {
+            Some(_) => Order::Id,
+            None => Order::Created,
+        }
+    }
+
+    /// Where an instance stands in the list.
+    pub fn cursor(&self, created: Timestamp, id: &InstanceId) -> Cursor {
+        match self.order() {
+            Order::Created => Cursor::Created { created, id: id.clone() },
+            Order::Id => Cursor::Id(id.clone()),
+        }
+    }
+
+    /// The statuses an instance may have; never empty for a query that something can match. Who asks for
+    /// completed instances leaves out those that are not over.
+    pub fn possible_statuses(&self) -> Vec<RuntimeStatus> {
+        use RuntimeStatus::{
+            Canceled, Completed, ContinuedAsNew, Failed, Pending, Running, Suspended, Terminated,
+        };
+        let all = [Running, Completed, ContinuedAsNew, Failed, Canceled, Terminated, Pending, Suspended];
+        let over = self.completed_from.is_some() || self.completed_to.is_some();
+        let wanted = |s: &RuntimeStatus| {
+            (self.statuses.is_empty() || self.statuses.contains(s)) && (!over || s.is_terminal())
+        };
+        all.into_iter().filter(wanted).collect()
+    }
+
+    /// Instances created at this time or later can't match: nothing ends before it begins.
+    pub fn created_before(&self) -> Option<Timestamp> {
+        [self.created_to, self.completed_to].into_iter().flatten().min()
+    }
+
+    /// Whether the index of a name or the one of statuses may say all that the query asks: its
+    /// conditions are on creation time and just one of the two.
+    pub fn asks_only_indexed(&self) -> bool {
+        let Self { statuses, name, created_from: _, created_to: _, completed_from, completed_to, .. } = self;
+        (statuses.is_empty() || name.is_none())
+            && completed_from.is_none()
+            && completed_to.is_none()
+            && self.id_prefix.is_none()
+            && self.tags.is_empty()
+            && self.parent.is_none()
+    }
+
+    pub fn matches(&self, facts: &Facts<'_>) -> bool {
+        let within = |time: Timestamp, from: Option<Timestamp>, to: Option<Timestamp>| {
+            from.is_none_or(|from| from <= time) && to.is_none_or(|to| time < to)
+        };
+        let completed = match facts.completed {
+            Some(time) => within(time, self.completed_from, self.completed_to),
+            None => self.completed_from.is_none() && self.completed_to.is_none(),
+        };
+        completed
+            && (self.statuses.is_empty() || self.statuses.contains(&facts.status))
+            && self.name.as_deref().is_none_or(|name| name == facts.name)
+            && within(facts.created, self.created_from, self.created_to)
+            && self.id_prefix.as_deref().is_none_or(|prefix| facts.id.starts_with(prefix))
+            && self.parent.as_ref().is_none_or(|parent| facts.parent == Some(parent.as_str()))
+            && self.tags.iter().all(|(key, value)| facts.tags.get(key) == Some(value))
+    }
+
+    /// The query as bytes, the same for the same query only.
+    pub fn canonical(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut put = |text: &[u8]| {
+            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(text);
+        };
+        let statuses: Vec<u8> = self.statuses.iter().map(|s| *s as u8).collect();
+        put(&statuses);
+        for time in [self.created_from, self.created_to, self.completed_from, self.completed_to] {
+            put(&time.map_or(Vec::new(), |t| t.as_nanos().to_be_bytes().to_vec()));
+        }
+        for text in [&self.name, &self.id_prefix, &self.parent.as_ref().map(ToString::to_string)] {
+            put(&[u8::from(text.is_some())]);
+            put(text.as_deref().unwrap_or_default().as_bytes());
+        }
+        for (key, value) in &self.tags {
+            put(key.as_bytes());
+            put(value.as_bytes());
+        }
+        bytes
+    }
+}
+
+/// What the tables do not show yet of one partition.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overlay {
+    /// The first that match, in the order of the list.
+    pub first: Vec<InstanceStatus>,
+    /// How many match in all.
+    pub matching: usize,
+    /// Instances that differ from their rows, and those that are gone, in order: whatever the tables say
+    /// of them does not count.
+    pub changed: Vec<InstanceId>,
+}
+
+impl Partition {
+    /// What the tables do not show yet: at most `max` instances that match after a cursor, and the
+    /// ids of all that changed.
+    pub fn overlay(&self, query: &InstanceQuery, after: Option<&Cursor>, max: usize) -> Overlay {
+        // All of these are in memory until their rows are written.
+        let changed: Vec<InstanceId> = self.dirty.union(&self.flushing).cloned().collect();
+        let instances = changed.iter().filter_map(|id| self.instance(id.as_str()));
+        let matching = instances.filter(|i| query.matches(&i.facts()));
+        let mut matching: Vec<(Cursor, &Instance)> = matching
+            .map(|i| (query.cursor(i.created, &i.id), i))
+            .filter(|(cursor, _)| after.is_none_or(|after| after < cursor))
+            .collect();
+        matching.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let first = matching.iter().take(max).map(|(_, instance)| instance.snapshot()).collect();
+        Overlay { first, matching: matching.len(), changed }
+    }
+}
