@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use strandline_model::{ExecutionId, HistoryEvent, InstanceId, Timestamp};
 
+use crate::entity::Entity;
 use crate::instance::{History, Instance, payload_bytes};
 use crate::message::Message;
 use crate::partition::Partition;
-use crate::row::{HistoryChunk, InstanceRows, PartitionRow, PartitionRows, TimerKey};
+use crate::row::{EntityRows, HistoryChunk, InstanceRows, PartitionRow, PartitionRows, TimerKey};
 
 /// A partition's changes since the last flush, as of one batch.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub struct Capture {
     sent: Vec<(u16, u64)>,
     outbox: Vec<Arc<Message>>,
     instances: Vec<CapturedInstance>,
+    entities: Vec<(InstanceId, Option<Entity>)>,
     timers_added: Vec<TimerKey>,
     timers_removed: Vec<TimerKey>,
 }
@@ -41,7 +43,13 @@ impl Partition {
     /// [`Partition::flushed`].
     pub fn capture(&mut self) -> Capture {
         let dirty = std::mem::take(&mut self.dirty);
-        let instances = dirty.iter().map(|id| self.capture_instance(id)).collect();
+        let (entities, instances): (Vec<_>, Vec<_>) = dirty.iter().cloned().partition(InstanceId::is_entity);
+        let entities = entities.into_iter().map(|id| {
+            let entity = self.entity_in_memory(&id).filter(|entity| !entity.is_empty()).cloned();
+            (id, entity)
+        });
+        let entities = entities.collect();
+        let instances = instances.iter().map(|id| self.capture_instance(id)).collect();
         self.flushing = dirty;
         let changes = std::mem::take(&mut self.ledger.timer_changes);
         let (added, removed): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, added)| *added);
@@ -50,6 +58,7 @@ impl Partition {
             sent: self.ledger.sent.iter().map(|(p, s)| (*p, *s)).collect(),
             outbox: self.ledger.outbox.values().cloned().collect(),
             instances,
+            entities,
             timers_added: added.into_iter().map(|(t, _)| t).collect(),
             timers_removed: removed.into_iter().map(|(t, _)| t).collect(),
         }
@@ -65,13 +74,19 @@ impl Partition {
             id: id.clone(),
             instance: None,
             chunks: Vec::new(),
-            dropped: Vec::new(),
+            dropped: self.buried.remove(id).unwrap_or_default(),
         })
     }
 
     /// The rows of the last capture are in the tables.
     pub fn flushed(&mut self) {
         for id in std::mem::take(&mut self.flushing) {
+            if id.is_entity() {
+                if self.entity_in_memory(&id).is_some_and(Entity::is_empty) {
+                    self.evict(&id);
+                }
+                continue;
+            }
             let over = self.change(id.as_str(), |instance, _| {
                 instance.trim();
                 instance.is_over()
@@ -125,6 +140,7 @@ impl Instance {
             custom_status: self.custom_status.clone(),
             inbox: self.inbox.clone(),
             open: self.open.clone(),
+            sections: self.sections.clone(),
             history,
             flushed: crate::instance::Flushed {
                 in_chunks: self.flushed.in_chunks,
@@ -144,9 +160,9 @@ impl Instance {
 }
 
 impl Capture {
-    /// How many instances there are to write.
+    /// How many instances and entities there are to write.
     pub fn instances(&self) -> usize {
-        self.instances.len()
+        self.instances.len() + self.entities.len()
     }
 
     /// The rows to write with `position`, the batch at whose boundary the capture was made.
@@ -161,9 +177,18 @@ impl Capture {
                 outbox: self.outbox.iter().map(|m| Message::clone(m)).collect(),
             },
             instances: self.instances.into_iter().map(CapturedInstance::into_rows).collect(),
+            entities: self.entities.into_iter().map(entity_rows).collect(),
             timers_added: self.timers_added,
             timers_removed: self.timers_removed,
         }
+    }
+}
+
+fn entity_rows((id, entity): (InstanceId, Option<Entity>)) -> EntityRows {
+    EntityRows {
+        active: entity.as_ref().is_some_and(Entity::is_active),
+        row: entity.as_ref().map(Entity::to_row),
+        id,
     }
 }
 

@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
 
-use strandline_model::{Action, ExecutionId, FailureDetails, InstanceId, RuntimeStatus, Timestamp};
+use strandline_model::{
+    Action, EntityAction, EntityOperation, EntityOutcome, ExecutionId, FailureDetails, InstanceId, NewState,
+    RuntimeStatus, Timestamp,
+};
 
-use crate::message::Message;
+use crate::message::{LockOwner, Message, MessageBody};
 use crate::row::TimerKey;
 
 /// An input to a partition. Whatever it needs of chance or of the world comes in with it.
@@ -28,6 +31,31 @@ pub enum Command {
         id: InstanceId,
         reason: Option<String>,
     },
+    /// Does what failed again: the instance goes on where it failed.
+    Rewind {
+        id: InstanceId,
+        reason: Option<String>,
+        /// Of the execution that goes on.
+        execution: ExecutionId,
+    },
+    /// Removes an instance that is over.
+    Purge {
+        id: InstanceId,
+        /// Only this execution of it.
+        execution: Option<ExecutionId>,
+    },
+    /// A signal of a client.
+    SignalEntity {
+        /// The entity: `@name@key`.
+        id: InstanceId,
+        operation: EntityOperation,
+    },
+    /// Frees an entity whose lock belongs to an execution that is over or gone.
+    ReleaseLock {
+        id: InstanceId,
+        owner: LockOwner,
+    },
+    EntityFinished(Box<EntityFinished>),
     TurnFinished(Box<TurnFinished>),
     ActivityFinished {
         id: InstanceId,
@@ -52,7 +80,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// The instances it touches.
+    /// The instances and entities it touches.
     pub fn keys(&self) -> Vec<InstanceId> {
         match self {
             Self::Start(start) => vec![start.id.clone()],
@@ -60,8 +88,13 @@ impl Command {
             | Self::Terminate { id, .. }
             | Self::Suspend { id, .. }
             | Self::Resume { id, .. }
+            | Self::Rewind { id, .. }
+            | Self::Purge { id, .. }
+            | Self::SignalEntity { id, .. }
+            | Self::ReleaseLock { id, .. }
             | Self::ActivityFinished { id, .. } => vec![id.clone()],
             Self::TurnFinished(turn) => vec![turn.id.clone()],
+            Self::EntityFinished(batch) => vec![batch.id.clone()],
             Self::TimersDue(timers) => {
                 let mut keys: Vec<_> = timers.iter().map(|t| t.instance.clone()).collect();
                 keys.dedup();
@@ -81,6 +114,8 @@ impl Command {
                 Self::Start(start) => text(&start.input),
                 Self::RaiseEvent { input, .. } => text(input),
                 Self::TurnFinished(turn) => turn.actions.iter().map(action_weight).sum(),
+                Self::SignalEntity { operation, .. } => text(&operation.input),
+                Self::EntityFinished(batch) => batch.weight(),
                 Self::ActivityFinished { result: Ok(result), .. } => text(result),
                 Self::ActivityFinished { result: Err(failure), .. } => failure.text_bytes(),
                 Self::Message { message, .. } => prost::Message::encoded_len(&**message),
@@ -89,9 +124,18 @@ impl Command {
             }
     }
 
+    /// It looks at, or rewrites, the whole history of the instance it is for.
+    pub fn needs_history(&self) -> bool {
+        match self {
+            Self::Rewind { .. } => true,
+            Self::Message { message, .. } => matches!(message.body, Some(MessageBody::Rewind(_))),
+            _ => false,
+        }
+    }
+
     /// Brings new work into the hub: refused first when room runs short.
     pub fn is_intake(&self) -> bool {
-        matches!(self, Self::Start(_) | Self::RaiseEvent { .. })
+        matches!(self, Self::Start(_) | Self::RaiseEvent { .. } | Self::SignalEntity { .. })
     }
 }
 
@@ -178,4 +222,35 @@ pub struct TurnFinished {
     /// For the execution that continue-as-new begins.
     pub next_execution: ExecutionId,
     pub next_seed: u64,
+}
+
+/// The outcome of a batch of operations of an entity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntityFinished {
+    /// The entity: `@name@key`.
+    pub id: InstanceId,
+    /// The numbers of the operations it was given, in order.
+    pub given: Vec<u64>,
+    pub outcome: EntityOutcome,
+    /// For ids of what it sends and starts.
+    pub entropy: u128,
+}
+
+impl EntityFinished {
+    fn weight(&self) -> usize {
+        const EACH: usize = 100;
+        let text = |t: &Option<String>| EACH + t.as_ref().map_or(0, String::len);
+        let results = self.outcome.results.iter().map(|result| match result {
+            Ok(output) => text(output),
+            Err(failure) => EACH + failure.text_bytes(),
+        });
+        let actions = self.outcome.actions.iter().map(|action| match action {
+            EntityAction::Signal { input, .. } | EntityAction::Start { input, .. } => 2 * EACH + text(input),
+        });
+        let state = match &self.outcome.state {
+            NewState::Set(state) => text(state),
+            NewState::Unchanged => 0,
+        };
+        results.chain(actions).sum::<usize>() + state
+    }
 }

@@ -7,6 +7,7 @@ use strandline_model::{
 
 use crate::reply::InstanceStatus;
 use crate::row::{InstanceRow, OpenTaskKind, OpenTaskRow};
+use crate::section::Section;
 
 /// One orchestration.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Instance {
     /// Accepted events that no turn has seen.
     pub inbox: VecDeque<Arc<HistoryEvent>>,
     pub open: BTreeMap<i32, OpenTask>,
+    /// Critical sections it is in or waits for, by their ids.
+    pub sections: BTreeMap<String, Section>,
     pub suspended: bool,
     /// No turn was ever committed.
     pub pending: bool,
@@ -48,6 +51,10 @@ pub enum OpenTask {
     },
     SubOrchestration {
         instance: InstanceId,
+    },
+    /// A call of an entity.
+    EntityCall {
+        entity: InstanceId,
     },
 }
 
@@ -152,6 +159,11 @@ pub(crate) fn payload_bytes(event: &HistoryEvent) -> usize {
             EventKind::SubOrchestrationFailed(e) => e.failure.text_bytes(),
             EventKind::EventSent(e) => text(&e.input),
             EventKind::EventRaised(e) => text(&e.input),
+            EventKind::EntityOperationSignaled(e) => text(&e.input),
+            EventKind::EntityOperationCalled(e) => text(&e.input),
+            EventKind::EntityOperationCompleted(e) => text(&e.output),
+            EventKind::EntityOperationFailed(e) => e.failure.text_bytes(),
+            EventKind::EntityLockRequested(e) => e.lock_set.iter().map(String::len).sum(),
             _ => 0,
         }
 }
@@ -174,6 +186,7 @@ impl Instance {
             history: History::default(),
             inbox: VecDeque::new(),
             open: BTreeMap::new(),
+            sections: BTreeMap::new(),
             suspended: false,
             pending: true,
             before_start,
@@ -219,7 +232,11 @@ impl Instance {
 
     /// A turn could run now.
     pub fn is_ready(&self) -> bool {
-        !self.is_over() && !self.suspended && !self.before_start && !self.inbox.is_empty()
+        !self.is_over()
+            && !self.suspended
+            && !self.before_start
+            && !self.inbox.is_empty()
+            && !self.regains_locks()
     }
 
     /// It has something to hand out after a restart.
@@ -242,6 +259,7 @@ impl Instance {
             + self.history.bytes
             + self.inbox_bytes
             + self.open.len() * 64
+            + self.sections.values().map(|s| 200 + s.lock_set.len() * 64).sum::<usize>()
             + self.custom_status.as_ref().map_or(0, |s| s.len())
             + started
             + ended.map_or(0, |e| payload_bytes(e))
@@ -281,6 +299,7 @@ impl Instance {
             history: History { base, events: tail, bytes },
             inbox,
             open: open.collect(),
+            sections: row.sections.into_iter().map(Section::from_row).collect(),
             suspended: row.suspended,
             pending: row.pending,
             before_start: row.before_start,
@@ -302,6 +321,7 @@ impl Instance {
                 OpenTask::SubOrchestration { instance } => {
                     OpenTaskKind::SubOrchestration(instance.to_string())
                 }
+                OpenTask::EntityCall { entity } => OpenTaskKind::EntityCall(entity.to_string()),
             }),
         });
         InstanceRow {
@@ -322,6 +342,7 @@ impl Instance {
             actions: self.actions,
             pending: self.pending,
             before_start: self.before_start,
+            sections: self.sections.iter().map(|(id, section)| section.to_row(id)).collect(),
         }
     }
 }
@@ -341,6 +362,7 @@ impl PartialEq for Instance {
             && self.history.since(base) == other.history.since(base)
             && self.inbox == other.inbox
             && self.open == other.open
+            && self.sections == other.sections
             && self.suspended == other.suspended
             && self.pending == other.pending
             && self.before_start == other.before_start
@@ -355,6 +377,7 @@ fn open_from_row(kind: OpenTaskKind) -> OpenTask {
         OpenTaskKind::SubOrchestration(id) => {
             OpenTask::SubOrchestration { instance: InstanceId::trusted(id) }
         }
+        OpenTaskKind::EntityCall(id) => OpenTask::EntityCall { entity: InstanceId::trusted(id) },
     }
 }
 

@@ -8,7 +8,9 @@
 mod capture;
 mod command;
 mod decide;
+mod entity;
 mod evolve;
+mod family;
 mod instance;
 mod lookup;
 pub mod message;
@@ -17,13 +19,16 @@ pub mod query;
 pub mod record;
 mod reply;
 pub mod row;
+mod section;
 
 pub use capture::Capture;
-pub use command::{Command, ReusePolicy, Start, TurnFinished};
+pub use command::{Command, EntityFinished, ReusePolicy, Start, TurnFinished};
 pub use decide::{Decision, Discard, Effect, decide};
+pub use entity::{Entity, EntityStatus, Lock};
 pub use evolve::evolve;
 pub use instance::{History, Instance, OpenTask};
 pub use lookup::Lookup;
 pub use partition::{Identity, Partition, Sabotage};
 pub use record::Record;
 pub use reply::{InstanceStatus, Refusal, Reply};
+pub use section::Section;

@@ -1,14 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use strandline_model::{InstanceId, Timestamp, partition_of};
+use strandline_model::{ExecutionId, InstanceId, Timestamp, partition_of};
 
 use crate::command::Command;
+use crate::entity::Entity;
 use crate::instance::Instance;
 use crate::lookup::Lookup;
 use crate::message::{Message, MessageBody};
 use crate::record::Sent;
-use crate::row::{InstanceRow, PartitionRow, TimerKey};
+use crate::row::{EntityRow, InstanceRow, PartitionRow, TimerKey};
 
 /// Which partition of how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,14 @@ pub enum Sabotage {
     AcceptStrangers,
     /// Events accepted and not seen by any turn vanish when the instance ends.
     LoseUndelivered,
+    /// An entity gives its lock to the next section while one holds it.
+    GrantTwice,
+    /// The end of an execution does not give its locks back.
+    LoseRelease,
+    /// Purge takes whatever state an instance is in.
+    PurgeRunning,
+    /// Rewind does the first attempt of a task again, not its last.
+    RewindFirstAttempt,
 }
 
 /// The state of one partition: its singletons, and those of its instances that are in memory.
@@ -37,12 +46,15 @@ pub enum Sabotage {
 pub struct Partition {
     /// Loaded instances; `None` is known to be absent.
     instances: Lookup<InstanceId, Option<Box<Instance>>>,
+    entities: Lookup<InstanceId, Option<Box<Entity>>>,
     pub(crate) ledger: Ledger,
-    /// Instances that differ from their rows.
+    /// Instances and entities that differ from their rows.
     pub(crate) dirty: BTreeSet<InstanceId>,
-    /// Instances whose rows are being written; they must stay in memory until that is done.
+    /// Those whose rows are being written; they must stay in memory until that is done.
     pub(crate) flushing: BTreeSet<InstanceId>,
     pub(crate) memory_bytes: usize,
+    /// Executions with chunk rows of instances that are gone, until those are removed.
+    pub(crate) buried: BTreeMap<InstanceId, Vec<ExecutionId>>,
 }
 
 /// What a partition keeps besides its instances.
@@ -95,6 +107,7 @@ impl Partition {
         let outbox = row.outbox.into_iter().map(|m| ((m.to as u16, m.sequence), Arc::new(m)));
         Self {
             instances: Lookup::default(),
+            entities: Lookup::default(),
             ledger: Ledger {
                 identity,
                 timers: timers.into_iter().collect(),
@@ -107,6 +120,7 @@ impl Partition {
             dirty: BTreeSet::new(),
             flushing: BTreeSet::new(),
             memory_bytes: 0,
+            buried: BTreeMap::new(),
         }
     }
 
@@ -124,16 +138,21 @@ impl Partition {
         self.instances.get(id)?.as_deref()
     }
 
-    /// Neither loaded nor known to be absent: [`Partition::install`] it before a command or record
-    /// that touches it.
-    pub fn is_missing(&self, id: &str) -> bool {
-        !self.instances.contains(id)
+    /// The entity, if it is loaded and exists.
+    pub fn entity(&self, id: &str) -> Option<&Entity> {
+        self.entities.get(id)?.as_deref().filter(|entity| !entity.is_empty())
     }
 
-    /// The instances a command touches that are missing.
+    /// Neither loaded nor known to be absent: [`Partition::install`] it (an entity:
+    /// [`Partition::install_entity`]) before a command or record that touches it.
+    pub fn is_missing(&self, id: &InstanceId) -> bool {
+        if id.is_entity() { !self.entities.contains(id) } else { !self.instances.contains(id) }
+    }
+
+    /// What a command touches that is missing.
     pub fn missing(&self, command: &Command) -> Vec<InstanceId> {
         let mut keys = command.keys();
-        keys.retain(|id| self.is_missing(id.as_str()));
+        keys.retain(|id| self.is_missing(id));
         keys
     }
 
@@ -144,33 +163,43 @@ impl Partition {
         self.instances.insert(id, instance);
     }
 
+    /// As [`Partition::install`], for an entity.
+    pub fn install_entity(&mut self, id: InstanceId, row: Option<EntityRow>) {
+        let entity = row.map(|row| Box::new(Entity::from_row(row)));
+        self.memory_bytes += entity.as_ref().map_or(0, |e| e.memory_bytes());
+        self.entities.insert(id, entity);
+    }
+
     /// Gives back the older events of an instance whose history was partly in memory.
     pub fn restore_history(&mut self, id: &str, missing: Vec<Arc<strandline_model::HistoryEvent>>) {
         self.change(id, |instance, _| instance.history.restore(missing));
     }
 
-    /// Takes an instance out of memory if its row says the same. False when it must stay.
+    /// Takes an instance or entity out of memory if its row says the same. False when it must stay.
     pub fn evict(&mut self, id: &InstanceId) -> bool {
         if self.dirty.contains(id) || self.flushing.contains(id) {
             return false;
         }
-        if let Some(Some(instance)) = self.instances.remove(id) {
-            self.memory_bytes -= instance.memory_bytes();
-        }
+        let freed = if id.is_entity() {
+            self.entities.remove(id).flatten().map(|entity| entity.memory_bytes())
+        } else {
+            self.instances.remove(id).flatten().map(|instance| instance.memory_bytes())
+        };
+        self.memory_bytes -= freed.unwrap_or(0);
         true
     }
 
-    /// About how many bytes the loaded instances take.
+    /// About how many bytes the loaded instances and entities take.
     pub fn memory_bytes(&self) -> usize {
         self.memory_bytes
     }
 
-    /// Instances loaded or known to be absent.
+    /// Instances and entities loaded or known to be absent.
     pub fn loaded(&self) -> usize {
-        self.instances.len()
+        self.instances.len() + self.entities.len()
     }
 
-    /// Instances that differ from their rows.
+    /// Instances and entities that differ from their rows.
     pub fn dirty(&self) -> usize {
         self.dirty.len()
     }
@@ -222,6 +251,42 @@ impl Partition {
         let result = change(instance, &mut self.ledger);
         self.memory_bytes = (self.memory_bytes + instance.memory_bytes()).saturating_sub(before);
         Some(result)
+    }
+
+    /// Changes an entity, which comes to be if it was absent, and keeps the accounts.
+    pub(crate) fn change_entity(
+        &mut self,
+        id: &str,
+        now: Timestamp,
+        change: impl FnOnce(&mut Entity, &mut Ledger),
+    ) {
+        let id = InstanceId::trusted(id);
+        let slot = self.entities.entry_or_default(id.clone());
+        let before = slot.as_ref().map_or(0, |entity| entity.memory_bytes());
+        let entity = slot.get_or_insert_with(|| Box::new(Entity::new(id.clone(), now)));
+        change(entity, &mut self.ledger);
+        self.memory_bytes = (self.memory_bytes + entity.memory_bytes()).saturating_sub(before);
+        self.dirty.insert(id);
+    }
+
+    /// The entity in memory, even if nothing of it is left.
+    pub(crate) fn entity_in_memory(&self, id: &InstanceId) -> Option<&Entity> {
+        self.entities.get(id)?.as_deref()
+    }
+
+    /// Takes an instance away for good; what its rows hold is removed with the next flush.
+    pub(crate) fn bury(&mut self, id: &str) {
+        let id = InstanceId::trusted(id);
+        let Some(mut instance) = self.instances.insert(id.clone(), None).flatten() else { return };
+        self.memory_bytes -= instance.memory_bytes();
+        let mut executions = std::mem::take(&mut instance.flushed.dropped);
+        if instance.flushed.chunks > 0 {
+            executions.push(instance.execution);
+        }
+        if !executions.is_empty() {
+            self.buried.entry(id.clone()).or_default().extend(executions);
+        }
+        self.dirty.insert(id);
     }
 
     /// Puts an instance under its id and returns what stood there.

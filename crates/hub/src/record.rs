@@ -5,9 +5,9 @@
 //! What [`crate::evolve`] does for a (kind, version) never changes; new behaviour is a new version.
 
 use prost::Message as _;
-use strandline_model::{HistoryEvent, InstanceId, Timestamp};
+use strandline_model::{EntityOperation, FailureDetails, HistoryEvent, InstanceId, Timestamp};
 
-use crate::message::{Message, MessageBody};
+use crate::message::{LockOwner, Message, MessageBody, StartNew};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
@@ -25,6 +25,22 @@ pub enum Record {
     StartDue(StartDue),
     /// A message that no history event causes.
     Sent(Sent),
+    /// An operation or a lock request reached an entity.
+    EntityArrived(EntityArrived),
+    /// A section gave the lock of an entity back.
+    LockReleased(LockReleased),
+    /// The time of a scheduled operation has come.
+    OperationDue(OperationDue),
+    /// A batch of operations of an entity is done.
+    EntityCommitted(Box<EntityCommitted>),
+    /// An entity of a critical section is locked.
+    SectionGranted(SectionGranted),
+    /// An instance that is over vanishes.
+    Purged(Purged),
+    /// What failed is done again.
+    Rewound(Box<Rewound>),
+    /// The parent of an instance was rewound and waits for it under a new execution.
+    Adopted(Adopted),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -117,8 +133,131 @@ pub struct StartDue {
 pub struct Sent {
     #[prost(string, tag = "1")]
     pub instance_id: String,
-    #[prost(oneof = "MessageBody", tags = "5, 6, 7, 8")]
+    #[prost(oneof = "MessageBody", tags = "5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
     pub body: Option<MessageBody>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EntityArrived {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(message, required, tag = "2")]
+    pub time: Timestamp,
+    #[prost(oneof = "EntityInput", tags = "3, 4")]
+    pub input: Option<EntityInput>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum EntityInput {
+    #[prost(message, tag = "3")]
+    Operation(EntityOperation),
+    #[prost(message, tag = "4")]
+    Lock(LockOwner),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct LockReleased {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(message, required, tag = "2")]
+    pub owner: LockOwner,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OperationDue {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// The id of the timer.
+    #[prost(sint32, tag = "2")]
+    pub timer: i32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EntityCommitted {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(message, required, tag = "2")]
+    pub time: Timestamp,
+    /// What was done, in order.
+    #[prost(message, repeated, tag = "3")]
+    pub done: Vec<OperationDone>,
+    /// The state from now on; absent: as before.
+    #[prost(message, optional, tag = "4")]
+    pub state: Option<CustomStatus>,
+    #[prost(message, repeated, tag = "5")]
+    pub signals: Vec<SignalSent>,
+    #[prost(message, repeated, tag = "6")]
+    pub starts: Vec<StartSent>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OperationDone {
+    /// Its number in the queue.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    #[prost(string, optional, tag = "2")]
+    pub output: Option<String>,
+    #[prost(message, optional, tag = "3")]
+    pub failure: Option<FailureDetails>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SignalSent {
+    /// The entity: `@name@key`.
+    #[prost(string, tag = "1")]
+    pub target: String,
+    #[prost(message, required, tag = "2")]
+    pub operation: EntityOperation,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StartSent {
+    #[prost(string, tag = "1")]
+    pub instance_id: String,
+    #[prost(message, required, tag = "2")]
+    pub start: StartNew,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SectionGranted {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(string, tag = "2")]
+    pub section_id: String,
+    #[prost(message, required, tag = "3")]
+    pub time: Timestamp,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Purged {
+    #[prost(string, tag = "1")]
+    pub id: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Rewound {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// Of the execution that goes on: 16 bytes, big endian.
+    #[prost(bytes = "vec", tag = "2")]
+    pub execution_id: Vec<u8>,
+    /// `ExecutionRewound`.
+    #[prost(message, required, tag = "3")]
+    pub event: HistoryEvent,
+    /// Tasks that failed and are done again.
+    #[prost(sint32, repeated, tag = "4")]
+    pub again: Vec<i32>,
+    /// The parent's execution that waits for this instance from now on, if that was rewound too.
+    #[prost(bytes = "vec", optional, tag = "5")]
+    pub parent_execution_id: Option<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Adopted {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub parent_execution_id: Vec<u8>,
 }
 
 /// Why bytes are not records.
@@ -146,18 +285,40 @@ impl Record {
             Self::Acknowledged(_) => 5,
             Self::StartDue(_) => 6,
             Self::Sent(_) => 7,
+            Self::EntityArrived(_) => 8,
+            Self::LockReleased(_) => 9,
+            Self::OperationDue(_) => 10,
+            Self::EntityCommitted(_) => 11,
+            Self::SectionGranted(_) => 12,
+            Self::Purged(_) => 13,
+            Self::Rewound(_) => 14,
+            Self::Adopted(_) => 15,
         }
     }
 
-    /// The instance it touches.
+    /// The instance or entity it touches.
     pub fn key(&self) -> Option<InstanceId> {
-        match self {
-            Self::Created(r) => Some(InstanceId::trusted(r.id.as_str())),
-            Self::Arrived(r) => Some(InstanceId::trusted(r.id.as_str())),
-            Self::Committed(r) => Some(InstanceId::trusted(r.id.as_str())),
-            Self::StartDue(r) => Some(InstanceId::trusted(r.id.as_str())),
-            Self::Received(_) | Self::Acknowledged(_) | Self::Sent(_) => None,
-        }
+        let id = match self {
+            Self::Created(r) => &r.id,
+            Self::Arrived(r) => &r.id,
+            Self::Committed(r) => &r.id,
+            Self::StartDue(r) => &r.id,
+            Self::EntityArrived(r) => &r.id,
+            Self::LockReleased(r) => &r.id,
+            Self::OperationDue(r) => &r.id,
+            Self::EntityCommitted(r) => &r.id,
+            Self::SectionGranted(r) => &r.id,
+            Self::Purged(r) => &r.id,
+            Self::Rewound(r) => &r.id,
+            Self::Adopted(r) => &r.id,
+            Self::Received(_) | Self::Acknowledged(_) | Self::Sent(_) => return None,
+        };
+        Some(InstanceId::trusted(id.as_str()))
+    }
+
+    /// It rewrites the history of what it touches, which must all be in memory.
+    pub fn needs_history(&self) -> bool {
+        matches!(self, Self::Rewound(_))
     }
 
     /// Appends the record to a batch.
@@ -175,6 +336,14 @@ impl Record {
             Self::Acknowledged(r) => body(batch, r),
             Self::StartDue(r) => body(batch, r),
             Self::Sent(r) => body(batch, r),
+            Self::EntityArrived(r) => body(batch, r),
+            Self::LockReleased(r) => body(batch, r),
+            Self::OperationDue(r) => body(batch, r),
+            Self::EntityCommitted(r) => body(batch, &**r),
+            Self::SectionGranted(r) => body(batch, r),
+            Self::Purged(r) => body(batch, r),
+            Self::Rewound(r) => body(batch, &**r),
+            Self::Adopted(r) => body(batch, r),
         }
     }
 
@@ -183,7 +352,7 @@ impl Record {
         let mut records = Vec::new();
         while let [kind, version, rest @ ..] = batch {
             let (kind, version) = (*kind, *version);
-            if version != VERSION || !(1..=7).contains(&kind) {
+            if version != VERSION || !(1..=15).contains(&kind) {
                 return Err(DecodeError::Unknown { kind, version });
             }
             let mut rest = rest;
@@ -196,7 +365,15 @@ impl Record {
                 4 => Received::decode(body).map(Self::Received),
                 5 => Acknowledged::decode(body).map(Self::Acknowledged),
                 6 => StartDue::decode(body).map(Self::StartDue),
-                _ => Sent::decode(body).map(Self::Sent),
+                7 => Sent::decode(body).map(Self::Sent),
+                8 => EntityArrived::decode(body).map(Self::EntityArrived),
+                9 => LockReleased::decode(body).map(Self::LockReleased),
+                10 => OperationDue::decode(body).map(Self::OperationDue),
+                11 => EntityCommitted::decode(body).map(|r| Self::EntityCommitted(Box::new(r))),
+                12 => SectionGranted::decode(body).map(Self::SectionGranted),
+                13 => Purged::decode(body).map(Self::Purged),
+                14 => Rewound::decode(body).map(|r| Self::Rewound(Box::new(r))),
+                _ => Adopted::decode(body).map(Self::Adopted),
             };
             records.push(read.map_err(|e| DecodeError::Body { kind, reason: e.to_string() })?);
             batch = &rest[length..];

@@ -43,6 +43,15 @@ pub enum Refusal {
     Overloaded(&'static str),
     #[error("no space left on the store's device ({0}): make room; it goes on by itself")]
     StorageFull(String),
+    /// Only what failed can be done again.
+    #[error("the instance is {status}: only one that failed can be rewound")]
+    NotFailed { status: RuntimeStatus },
+    #[error("the instance is {status}: only one that is over can be purged; terminate it first")]
+    NotOver { status: RuntimeStatus },
+    #[error(
+        "{limit_operations} operations or {limit_bytes} bytes of them wait for this entity already: try again later"
+    )]
+    TooManyPendingOperations { limit_operations: usize, limit_bytes: usize },
     /// A result nobody waits for any more: the task is done, or its execution over.
     #[error("the result is stale: {0}")]
     Stale(&'static str),

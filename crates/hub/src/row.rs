@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use strandline_model::{HistoryEvent, Timestamp};
+use strandline_model::{EntityOperation, HistoryEvent, Timestamp};
+
+use crate::message::LockOwner;
 
 /// One instance. Inputs, outputs and the newest events are inside; older history is in chunks.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -54,6 +56,86 @@ pub struct InstanceRow {
     /// Its scheduled start has not come.
     #[prost(bool, tag = "17")]
     pub before_start: bool,
+    /// Critical sections it is in or waits for.
+    #[prost(message, repeated, tag = "18")]
+    pub sections: Vec<SectionRow>,
+}
+
+/// A critical section of an execution.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SectionRow {
+    #[prost(string, tag = "1")]
+    pub section_id: String,
+    /// The sequence id of its `EntityLockRequested`.
+    #[prost(sint32, tag = "2")]
+    pub task_id: i32,
+    #[prost(string, repeated, tag = "3")]
+    pub lock_set: Vec<String>,
+    /// How many entities were asked for, and how many of them were granted.
+    #[prost(uint32, tag = "4")]
+    pub requested: u32,
+    #[prost(uint32, tag = "5")]
+    pub granted: u32,
+    /// Places in the lock set that were given back.
+    #[prost(uint32, repeated, tag = "6")]
+    pub released: Vec<u32>,
+    /// Locked once more after a rewind.
+    #[prost(bool, tag = "7")]
+    pub regaining: bool,
+}
+
+/// One entity.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EntityRow {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(string, optional, tag = "2")]
+    pub state: Option<String>,
+    #[prost(message, required, tag = "3")]
+    pub modified: Timestamp,
+    #[prost(message, optional, tag = "4")]
+    pub lock: Option<LockRow>,
+    /// Operations and lock requests, in order.
+    #[prost(message, repeated, tag = "5")]
+    pub queue: Vec<QueuedRow>,
+    /// Operations whose time has not come.
+    #[prost(message, repeated, tag = "6")]
+    pub scheduled: Vec<ScheduledRow>,
+    #[prost(uint64, tag = "7")]
+    pub next_number: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct LockRow {
+    #[prost(message, required, tag = "1")]
+    pub owner: LockOwner,
+    /// Given back; it ends with the last operation its owner sent before.
+    #[prost(bool, tag = "2")]
+    pub releasing: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct QueuedRow {
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    #[prost(oneof = "QueuedKind", tags = "2, 3")]
+    pub kind: Option<QueuedKind>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum QueuedKind {
+    #[prost(message, tag = "2")]
+    Operation(EntityOperation),
+    #[prost(message, tag = "3")]
+    Lock(LockOwner),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ScheduledRow {
+    #[prost(sint32, tag = "1")]
+    pub timer: i32,
+    #[prost(message, required, tag = "2")]
+    pub operation: EntityOperation,
 }
 
 /// What queries look at of an [`InstanceRow`]: the same fields by the same numbers. Reading just these
@@ -107,7 +189,7 @@ pub struct EndedHead {
 pub struct OpenTaskRow {
     #[prost(sint32, tag = "1")]
     pub task_id: i32,
-    #[prost(oneof = "OpenTaskKind", tags = "2, 3, 4")]
+    #[prost(oneof = "OpenTaskKind", tags = "2, 3, 4, 5")]
     pub kind: Option<OpenTaskKind>,
 }
 
@@ -122,6 +204,9 @@ pub enum OpenTaskKind {
     /// A sub-orchestration: its instance id.
     #[prost(string, tag = "4")]
     SubOrchestration(String),
+    /// A call of an entity: its id.
+    #[prost(string, tag = "5")]
+    EntityCall(String),
 }
 
 /// A partition's singletons.
@@ -150,7 +235,8 @@ pub struct TimerKey {
     /// Milliseconds since the epoch, rounded up.
     pub due_millis: i64,
     pub instance: strandline_model::InstanceId,
-    /// The sequence id of the timer, or [`TimerKey::START`].
+    /// The sequence id of the timer, or [`TimerKey::START`]; of an entity, the number of the scheduled
+    /// operation.
     pub timer_id: i32,
 }
 
@@ -164,6 +250,7 @@ impl TimerKey {
 pub struct PartitionRows {
     pub partition: PartitionRow,
     pub instances: Vec<InstanceRows>,
+    pub entities: Vec<EntityRows>,
     pub timers_added: Vec<TimerKey>,
     pub timers_removed: Vec<TimerKey>,
 }
@@ -179,6 +266,16 @@ pub struct InstanceRows {
     /// Executions whose chunks are removed.
     pub dropped: Vec<strandline_model::ExecutionId>,
     /// It has work to hand out after a restart: undelivered events or open activities.
+    pub active: bool,
+}
+
+/// What an entity has become since the last flush.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntityRows {
+    pub id: strandline_model::InstanceId,
+    /// `None` removes the row.
+    pub row: Option<EntityRow>,
+    /// It has work to hand out after a restart.
     pub active: bool,
 }
 

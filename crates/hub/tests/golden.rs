@@ -87,7 +87,7 @@ fn records_and_rows_of_version_1_never_change() {
     // What was stored leads to the state it led to then.
     let mut partition = Partition::new(Identity { number: 0, partitions: 1 }, None, Vec::new());
     for record in Record::decode_all(&unhex(stored_batch)).unwrap() {
-        if let Some(id) = record.key().filter(|id| partition.is_missing(id.as_str())) {
+        if let Some(id) = record.key().filter(|id| partition.is_missing(id)) {
             partition.install(id, None);
         }
         evolve(&mut partition, record);

@@ -468,7 +468,7 @@ impl<T: Ticket> Pipeline<T> {
     }
 
     fn load(&mut self, id: &InstanceId, store: &dyn Store) -> Result<(), StoreError> {
-        if self.partition.is_missing(id.as_str()) {
+        if self.partition.is_missing(id) {
             let row = store.instance(self.at, id.as_str())?;
             self.counters.loaded += 1;
             self.partition.install(id.clone(), row);
@@ -571,7 +571,7 @@ impl<T: Ticket> Pipeline<T> {
         // Instances that left at the end of their lives leave their names here.
         if self.residents.len() > 2 * self.partition.loaded() + EVICTIONS_MAX {
             let mut seen = BTreeSet::new();
-            self.residents.retain(|id| !self.partition.is_missing(id.as_str()) && seen.insert(id.clone()));
+            self.residents.retain(|id| !self.partition.is_missing(id) && seen.insert(id.clone()));
         }
         // A bounded number of tries: instances that must stay go to the back of the line.
         for _ in 0..EVICTIONS_MAX {

@@ -1,13 +1,13 @@
 use strandline_model::limits::{PENDING_EVENT_BYTES_MAX, PENDING_EVENTS_MAX};
 use strandline_model::{
-    EventKind, EventRaised, ExecutionCompleted, ExecutionResumed, ExecutionSuspended, ExecutionTerminated,
-    HistoryEvent, InstanceId, RuntimeStatus, Timestamp,
+    EventKind, EventRaised, ExecutionCompleted, ExecutionId, ExecutionResumed, ExecutionSuspended,
+    ExecutionTerminated, HistoryEvent, InstanceId, RuntimeStatus, Timestamp,
 };
 
 use super::{Decision, Effect, check_name, check_payload, check_reason};
 use crate::instance::Instance;
-use crate::partition::Partition;
-use crate::record::{Arrived, Committed, CustomStatus, Record};
+use crate::partition::{Partition, Sabotage};
+use crate::record::{Arrived, Committed, CustomStatus, Purged, Record};
 use crate::reply::{Refusal, Reply};
 
 /// The instance, if it is there and not over.
@@ -122,4 +122,16 @@ pub(super) fn resume(state: &Partition, now: Timestamp, id: &InstanceId, reason:
             Decision::new(vec![arrival(id, now, event)], Reply::Accepted)
         }
     }
+}
+
+/// Only what is over goes, and only the execution the caller saw.
+pub(super) fn purge(state: &Partition, id: &InstanceId, execution: Option<ExecutionId>) -> Decision {
+    let Some(instance) = state.instance(id.as_str()) else { return Decision::refuse(Refusal::NotFound) };
+    if !instance.is_over() && state.ledger.sabotage != Sabotage::PurgeRunning {
+        return Decision::refuse(Refusal::NotOver { status: instance.status() });
+    }
+    if execution.is_some_and(|execution| execution != instance.execution) {
+        return Decision::refuse(Refusal::NotFound);
+    }
+    Decision::new(vec![Record::Purged(Purged { id: id.to_string() })], Reply::Accepted)
 }

@@ -5,10 +5,10 @@ use strandline_model::{
 };
 
 use super::control::{arrival, termination};
-use super::{Decision, Discard, Effect};
+use super::{Decision, Discard, Effect, entity, rewind};
 use crate::command::ReusePolicy;
 use crate::instance::OpenTask;
-use crate::message::{ChildEnded, Message, MessageBody, StartChild, Terminate};
+use crate::message::{ChildEnded, Message, MessageBody, StartChild, StartNew, Terminate};
 use crate::partition::Partition;
 use crate::record::{Created, Received, Record, Sent};
 use crate::reply::Reply;
@@ -37,6 +37,13 @@ pub(super) fn message(
             }
         }
         Some(MessageBody::Terminate(terminate)) => self::terminate(state, now, &id, terminate),
+        Some(MessageBody::Operation(operation)) => entity::operation(now, &id, operation),
+        Some(MessageBody::RequestLock(owner)) => entity::request_lock(now, &id, owner),
+        Some(MessageBody::ReleaseLock(owner)) => entity::release_lock(state, &id, owner),
+        Some(MessageBody::LockGranted(granted)) => entity::lock_granted(state, now, &id, granted),
+        Some(MessageBody::Replied(reply)) => entity::replied(state, now, &id, reply),
+        Some(MessageBody::Start(start)) => start_new(state, now, &id, start, execution, seed),
+        Some(MessageBody::Rewind(rewind)) => rewind::rewind_child(state, now, &id, rewind, execution, seed),
         None => accept(Vec::new()),
     };
     let received = Received { from: message.from, sequence: message.sequence };
@@ -44,11 +51,11 @@ pub(super) fn message(
     decision
 }
 
-fn accept(records: Vec<Record>) -> Decision {
+pub(super) fn accept(records: Vec<Record>) -> Decision {
     Decision::new(records, Reply::Accepted)
 }
 
-fn drop_message(reason: Discard) -> Decision {
+pub(super) fn drop_message(reason: Discard) -> Decision {
     Decision { discarded: Some(reason), ..accept(Vec::new()) }
 }
 
@@ -60,7 +67,7 @@ fn target(state: &Partition, id: &InstanceId) -> Result<(), Discard> {
     }
 }
 
-fn start_child(
+pub(super) fn start_child(
     state: &Partition,
     now: Timestamp,
     id: &InstanceId,
@@ -93,6 +100,33 @@ fn start_child(
         seed,
         trace_parent: None,
         trace_state: None,
+    };
+    let started = HistoryEvent::new(now, EventKind::ExecutionStarted(Box::new(body)));
+    accept(vec![Record::Created(Created { id: id.to_string(), started })])
+}
+
+/// An orchestration started by an entity: it takes the place of one that is over.
+fn start_new(
+    state: &Partition,
+    now: Timestamp,
+    id: &InstanceId,
+    start: StartNew,
+    execution: ExecutionId,
+    seed: u64,
+) -> Decision {
+    let taken = |status| !ReusePolicy::replace_terminal().allows(status);
+    if state.instance(id.as_str()).is_some_and(|existing| taken(existing.status())) {
+        return drop_message(Discard::IdTaken);
+    }
+    let body = ExecutionStarted {
+        instance_id: id.to_string(),
+        execution_id: execution.0.to_be_bytes().to_vec(),
+        name: start.name,
+        version: start.version,
+        input: start.input,
+        scheduled_start: start.scheduled_start,
+        seed,
+        ..ExecutionStarted::default()
     };
     let started = HistoryEvent::new(now, EventKind::ExecutionStarted(Box::new(body)));
     accept(vec![Record::Created(Created { id: id.to_string(), started })])

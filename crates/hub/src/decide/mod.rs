@@ -1,13 +1,17 @@
 //! What a command means, given the state. Total: a refusal is a reply, never an error.
 
 mod control;
+mod entity;
 mod message;
+mod rewind;
 mod start;
 mod task;
 mod turn;
 
 use strandline_model::limits::{NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
 use strandline_model::{ExecutionId, InstanceId, Timestamp};
+
+pub(crate) use rewind::result_of;
 
 use crate::command::Command;
 use crate::partition::Partition;
@@ -55,6 +59,10 @@ pub enum Discard {
     DuplicateMessage,
     /// A timer that is no longer open.
     LateTimer,
+    /// An entity sent or started something that can't be.
+    InvalidAction,
+    /// An entity started an orchestration under an id that is taken.
+    IdTaken,
 }
 
 impl Decision {
@@ -86,6 +94,11 @@ pub fn decide(state: &Partition, now: Timestamp, command: Command) -> Decision {
         }
         Command::Suspend { id, reason } => control::suspend(state, now, &id, reason),
         Command::Resume { id, reason } => control::resume(state, now, &id, reason),
+        Command::Rewind { id, reason, execution } => rewind::rewind(state, now, &id, reason, execution),
+        Command::Purge { id, execution } => control::purge(state, &id, execution),
+        Command::SignalEntity { id, operation } => entity::signal(state, now, &id, operation),
+        Command::ReleaseLock { id, owner } => entity::release_lock(state, &id, owner),
+        Command::EntityFinished(batch) => entity::finished(state, now, *batch),
         Command::TurnFinished(turn) => turn::turn_finished(state, *turn),
         Command::ActivityFinished { id, execution, task_id, result } => {
             task::activity_finished(state, now, &id, execution, task_id, result)

@@ -7,7 +7,7 @@ use super::control::arrival;
 use super::{Decision, Discard};
 use crate::instance::OpenTask;
 use crate::partition::{Partition, Sabotage, whole_millis};
-use crate::record::{Record, StartDue};
+use crate::record::{OperationDue, Record, StartDue};
 use crate::reply::Reply;
 use crate::row::TimerKey;
 
@@ -58,10 +58,15 @@ pub(super) fn timers_due(state: &Partition, now: Timestamp, timers: Vec<TimerKey
 }
 
 fn timer_due(state: &Partition, now: Timestamp, timer: &TimerKey) -> Option<Record> {
-    let instance = state.instance(timer.instance.as_str())?;
     if timer.due_millis > whole_millis(now) {
         return None;
     }
+    if timer.instance.is_entity() {
+        let waits = state.entity(timer.instance.as_str())?.scheduled(timer.timer_id).is_some();
+        let due = OperationDue { id: timer.instance.to_string(), timer: timer.timer_id };
+        return waits.then_some(Record::OperationDue(due));
+    }
+    let instance = state.instance(timer.instance.as_str())?;
     if timer.timer_id == TimerKey::START {
         return instance.before_start.then(|| Record::StartDue(StartDue { id: timer.instance.to_string() }));
     }

@@ -121,7 +121,7 @@ fn check_action(instance: &Instance, kind: &ActionKind) -> Result<(), FailureDet
                     "the entities of a critical section are not sorted, each once".to_owned(),
                 ));
             }
-            if false && instance.open.is_empty() {
+            if instance.sections.contains_key(section_id) {
                 return Err(invalid(format!("critical section id '{section_id}' was used before")));
             }
             lock_set.iter().try_for_each(|target| check_entity(target))

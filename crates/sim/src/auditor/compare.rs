@@ -26,7 +26,7 @@ impl Auditor {
         let mut memory = 0;
         for (id, known) in &books.instances {
             let stored;
-            let instance = if partition.is_missing(id.as_str()) {
+            let instance = if partition.is_missing(id) {
                 let Ok(row) = store.instance(at, id.as_str()) else { return Ok(false) };
                 stored = row.map(Instance::from_row);
                 stored.as_ref()

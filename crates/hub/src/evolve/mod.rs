@@ -1,17 +1,21 @@
 //! How each record changes the state. Frozen for each (kind, version).
 
+mod entity;
+mod rewind;
+
 use std::sync::Arc;
 
 use strandline_model::{
-    Empty, EventKind, ExecutionCompleted, FailureDetails, HistoryEvent, InstanceId, ParentInstance,
-    RuntimeStatus, Timestamp,
+    Empty, EntityCaller, EntityLockGranted, EntityOperation, EntityOperationCalled, EventKind, HistoryEvent,
+    InstanceId, Timestamp,
 };
 
 use crate::instance::{Instance, OpenTask, execution_of, start_of};
-use crate::message::{ChildEnded, MessageBody, RaiseEvent, StartChild, Terminate};
+use crate::message::{MessageBody, RaiseEvent, Terminate};
 use crate::partition::{Ledger, Partition, Sabotage};
-use crate::record::{Arrived, Committed, Created, Next, Record};
+use crate::record::{Arrived, Committed, Created, Next, Record, SectionGranted};
 use crate::row::TimerKey;
+use crate::section::Section;
 
 /// Applies one record. The instance it touches must be loaded or known to be absent.
 pub fn evolve(state: &mut Partition, record: Record) {
@@ -35,6 +39,16 @@ pub fn evolve(state: &mut Partition, record: Record) {
             });
             mark(state, &due.id);
         }
+        Record::EntityArrived(arrived) => entity::arrived(state, arrived),
+        Record::LockReleased(released) => entity::lock_released(state, released),
+        Record::OperationDue(due) => entity::operation_due(state, due),
+        Record::EntityCommitted(committed) => entity::committed(state, *committed),
+        Record::SectionGranted(granted) => section_granted(state, granted),
+        Record::Purged(purged) => {
+            state.bury(&purged.id);
+        }
+        Record::Rewound(rewound) => rewind::rewound(state, *rewound),
+        Record::Adopted(adopted) => rewind::adopted(state, adopted),
         Record::Sent(sent) => {
             if let Some(body) = sent.body {
                 state.ledger.send(&sent.instance_id, body);
@@ -60,6 +74,8 @@ fn created(state: &mut Partition, record: Created) {
             dropped.push(old.execution);
         }
         state.change(id.as_str(), |instance, _| instance.flushed.dropped = dropped);
+    } else if let Some(buried) = state.buried.remove(&id) {
+        state.change(id.as_str(), |instance, _| instance.flushed.dropped = buried);
     }
     // After the old instance took its timers away: they may be the same.
     if let Some(at) = scheduled {
@@ -76,6 +92,8 @@ fn arrived(state: &mut Partition, record: Arrived) {
             EventKind::TaskFailed(e) => drop(instance.open.remove(&e.task_id)),
             EventKind::SubOrchestrationCompleted(e) => drop(instance.open.remove(&e.task_id)),
             EventKind::SubOrchestrationFailed(e) => drop(instance.open.remove(&e.task_id)),
+            EventKind::EntityOperationCompleted(e) => drop(instance.open.remove(&e.task_id)),
+            EventKind::EntityOperationFailed(e) => drop(instance.open.remove(&e.task_id)),
             EventKind::TimerFired(e) => close_timer(instance, ledger, e.timer_id),
             EventKind::ExecutionSuspended(_) => instance.suspended = true,
             EventKind::ExecutionResumed(_) => instance.suspended = false,
@@ -142,25 +160,7 @@ fn apply_action(instance: &mut Instance, ledger: &mut Ledger, event: HistoryEven
             ledger.add_timer(timer_key(&instance.id, fire_at, id));
         }
         EventKind::SubOrchestrationCreated(child) => {
-            let start = instance.start();
-            let mut tags = start.tags.clone();
-            tags.extend(child.tags.iter().map(|(k, v)| (k.clone(), v.clone())));
-            let parent = ParentInstance {
-                instance_id: instance.id.to_string(),
-                execution_id: start.execution_id.clone(),
-                name: start.name.clone(),
-                version: start.version.clone(),
-                task_id: id,
-                depth: start.parent.as_ref().map_or(0, |p| p.depth + 1),
-                fire_and_forget: child.fire_and_forget,
-            };
-            let body = StartChild {
-                name: child.name.clone(),
-                version: child.version.clone(),
-                input: child.input.clone(),
-                tags,
-                parent,
-            };
+            let body = instance.child_start(id, child);
             ledger.send(&child.instance_id, MessageBody::StartChild(body));
             if !child.fire_and_forget {
                 let instance_id = InstanceId::trusted(child.instance_id.as_str());
@@ -171,12 +171,73 @@ fn apply_action(instance: &mut Instance, ledger: &mut Ledger, event: HistoryEven
             let body = RaiseEvent { name: sent.name.clone(), input: sent.input.clone() };
             ledger.send(&sent.instance_id, MessageBody::RaiseEvent(body));
         }
+        EventKind::EntityOperationSignaled(signal) => {
+            let operation = EntityOperation {
+                request_id: signal.request_id.clone(),
+                name: signal.operation.clone(),
+                input: signal.input.clone(),
+                caller: None,
+                scheduled_time: signal.scheduled_time,
+            };
+            ledger.send(&signal.target, MessageBody::Operation(operation));
+        }
+        EventKind::EntityOperationCalled(call) => {
+            let section = instance.section_of(&call.target).cloned();
+            call_entity(instance, ledger, id, call, section);
+        }
+        EventKind::EntityLockRequested(request) => {
+            let section = Section::new(id, request.lock_set.clone());
+            instance.begin_section(&request.section_id, section, ledger);
+        }
+        EventKind::EntityUnlockSent(unlock) => instance.unlock(&unlock.section_id, &unlock.target, ledger),
         _ => {}
     }
     if id >= 0 {
         instance.actions += 1;
     }
     instance.history.push(Arc::new(event));
+}
+
+/// Sends an operation to an entity and waits for its result.
+fn call_entity(
+    instance: &mut Instance,
+    ledger: &mut Ledger,
+    task_id: i32,
+    call: &EntityOperationCalled,
+    section_id: Option<String>,
+) {
+    let caller = EntityCaller {
+        instance_id: instance.id.to_string(),
+        execution_id: instance.start().execution_id.clone(),
+        task_id,
+        section_id,
+    };
+    let operation = EntityOperation {
+        request_id: call.request_id.clone(),
+        name: call.operation.clone(),
+        input: call.input.clone(),
+        caller: Some(caller),
+        scheduled_time: call.scheduled_time,
+    };
+    ledger.send(&call.target, MessageBody::Operation(operation));
+    let entity = InstanceId::trusted(call.target.as_str());
+    instance.open.insert(task_id, OpenTask::EntityCall { entity });
+}
+
+/// One more entity of a section is locked; after the last one the code hears of it.
+fn section_granted(state: &mut Partition, record: SectionGranted) {
+    let SectionGranted { id, section_id, time } = record;
+    state.change(&id, |instance, ledger| {
+        let task_id = instance.sections.get(&section_id).map(|section| section.task_id);
+        if instance.lock_granted(&section_id, ledger)
+            && let Some(task_id) = task_id
+        {
+            let granted = EntityLockGranted { task_id, section_id };
+            instance.updated = time;
+            instance.accept(Arc::new(HistoryEvent::new(time, EventKind::EntityLockGranted(granted))));
+        }
+    });
+    mark(state, &id);
 }
 
 fn cancel(instance: &mut Instance, ledger: &mut Ledger, task: i32) {
@@ -191,7 +252,7 @@ fn cancel(instance: &mut Instance, ledger: &mut Ledger, task: i32) {
             ledger.send(child.as_str(), MessageBody::Terminate(body));
         }
         // An activity can't be taken back: its cancellation token fires, its result still counts.
-        Some(OpenTask::Activity { .. }) | None => {}
+        Some(OpenTask::Activity { .. } | OpenTask::EntityCall { .. }) | None => {}
     }
 }
 
@@ -230,36 +291,24 @@ fn keep_undelivered(instance: &mut Instance, ledger: &Ledger) {
 fn end(instance: &mut Instance, ledger: &mut Ledger, ended: HistoryEvent) {
     keep_undelivered(instance, ledger);
     clear_open(instance, ledger);
-    tell_parent(instance, ledger, &ended);
+    instance.release_sections(ledger);
     instance.suspended = false;
     let ended = Arc::new(ended);
     instance.history.push(ended.clone());
     instance.ended = Some(ended);
+    tell_parent(instance, ledger);
 }
 
-fn tell_parent(instance: &Instance, ledger: &mut Ledger, ended: &HistoryEvent) {
-    let Some(parent) = instance.start().parent.as_ref().filter(|p| !p.fire_and_forget) else { return };
-    let EventKind::ExecutionCompleted(end) = ended.kind() else { return };
-    let failure = child_failure(instance, end);
-    let result = if failure.is_none() { end.result.clone() } else { None };
-    let body =
-        ChildEnded { execution_id: parent.execution_id.clone(), task_id: parent.task_id, result, failure };
-    ledger.send(&parent.instance_id, MessageBody::ChildEnded(body));
-}
-
-fn child_failure(instance: &Instance, end: &ExecutionCompleted) -> Option<FailureDetails> {
-    if end.status == RuntimeStatus::Completed as i32 {
-        return None;
+fn tell_parent(instance: &Instance, ledger: &mut Ledger) {
+    let Some(ended) = instance.end_for_parent() else { return };
+    if let Some(parent) = &instance.start().parent {
+        ledger.send(&parent.instance_id, MessageBody::ChildEnded(ended));
     }
-    Some(end.failure.clone().unwrap_or_else(|| {
-        let reason = end.result.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
-        let what = format!("sub-orchestration '{}' was terminated{reason}", instance.id);
-        FailureDetails::new("Terminated", what)
-    }))
 }
 
 fn continue_as_new(instance: &mut Instance, ledger: &mut Ledger, next: Next) {
     clear_open(instance, ledger);
+    instance.release_sections(ledger);
     if instance.flushed.chunks > 0 {
         instance.flushed.dropped.push(instance.execution);
     }

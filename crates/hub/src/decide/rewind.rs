@@ -1,0 +1,161 @@
+//! Doing again what failed. The history before the failure stays; of the task the failure came from,
+//! only the last attempt is taken out.
+
+use std::collections::BTreeSet;
+
+use strandline_model::{
+    EventKind, ExecutionId, ExecutionRewound, HistoryEvent, InstanceId, Origin, RuntimeStatus, Timestamp,
+};
+
+use super::message::{accept, drop_message, start_child};
+use super::{Decision, Discard, Effect, check_reason};
+use crate::instance::Instance;
+use crate::message::{MessageBody, Rewind};
+use crate::partition::{Partition, Sabotage};
+use crate::record::{Adopted, Record, Rewound, Sent};
+use crate::reply::{Refusal, Reply};
+
+pub(super) fn rewind(
+    state: &Partition,
+    now: Timestamp,
+    id: &InstanceId,
+    reason: Option<String>,
+    execution: ExecutionId,
+) -> Decision {
+    if let Err(refusal) = check_reason(reason.as_ref()) {
+        return Decision::refuse(refusal);
+    }
+    let Some(instance) = state.instance(id.as_str()) else { return Decision::refuse(Refusal::NotFound) };
+    let status = instance.status();
+    if status != RuntimeStatus::Failed {
+        return Decision::refuse(Refusal::NotFailed { status });
+    }
+    let (record, effects) = rewound(state, instance, now, reason, execution, None);
+    Decision { effects, ..Decision::new(vec![record], Reply::Accepted) }
+}
+
+/// The parent was rewound and waits for this child under a new execution.
+pub(super) fn rewind_child(
+    state: &Partition,
+    now: Timestamp,
+    id: &InstanceId,
+    rewind: Rewind,
+    execution: ExecutionId,
+    seed: u64,
+) -> Decision {
+    let Rewind { reason, start } = rewind;
+    let Some(child) = state.instance(id.as_str()) else {
+        return start_child(state, now, id, start, execution, seed);
+    };
+    let of_parent = |p: &strandline_model::ParentInstance| {
+        p.instance_id == start.parent.instance_id && p.task_id == start.parent.task_id
+    };
+    if !child.start().parent.as_ref().is_some_and(of_parent) {
+        // Somebody else's by now: a start of the same id tells the parent so.
+        return start_child(state, now, id, start, execution, seed);
+    }
+    let parent_execution_id = start.parent.execution_id.clone();
+    match child.status() {
+        RuntimeStatus::Failed => {
+            let parent = Some(parent_execution_id);
+            let (record, effects) = rewound(state, child, now, reason, execution, parent);
+            Decision { effects, ..accept(vec![record]) }
+        }
+        RuntimeStatus::Completed => match child.end_for_parent() {
+            Some(mut ended) => {
+                ended.execution_id = parent_execution_id;
+                let body = Some(MessageBody::ChildEnded(ended));
+                accept(vec![Record::Sent(Sent { instance_id: start.parent.instance_id, body })])
+            }
+            None => drop_message(Discard::TargetOver),
+        },
+        status if status.is_terminal() => start_child(state, now, id, start, execution, seed),
+        _ => accept(vec![Record::Adopted(Adopted { id: id.to_string(), parent_execution_id })]),
+    }
+}
+
+fn rewound(
+    state: &Partition,
+    instance: &Instance,
+    now: Timestamp,
+    reason: Option<String>,
+    execution: ExecutionId,
+    parent_execution_id: Option<Vec<u8>>,
+) -> (Record, Vec<Effect>) {
+    let history = instance.history.in_memory();
+    let mut again: Vec<i32> = failed_task(instance).into_iter().collect();
+    if state.ledger.sabotage == Sabotage::RewindFirstAttempt {
+        let first = history.iter().find_map(|event| failure_of(event));
+        again = first.into_iter().collect();
+    }
+    // Activities without a result run again: what came of them was dropped when the instance ended.
+    let done: BTreeSet<i32> = history.iter().filter_map(|event| result_of(event)).collect();
+    let open = history.iter().filter(|event| {
+        matches!(event.kind(), EventKind::TaskScheduled(_))
+            && !done.contains(&event.id)
+            && !again.contains(&event.id)
+    });
+    let id = &instance.id;
+    let effects = open.map(|event| Effect::Activity { id: id.clone(), execution, task_id: event.id });
+    let effects = effects.collect();
+    let event = HistoryEvent::new(now, EventKind::ExecutionRewound(ExecutionRewound { reason }));
+    let record = Rewound {
+        id: id.to_string(),
+        execution_id: execution.0.to_be_bytes().to_vec(),
+        event,
+        again,
+        parent_execution_id,
+    };
+    (Record::Rewound(Box::new(record)), effects)
+}
+
+/// The task whose failure ended the instance, if it was one.
+fn failed_task(instance: &Instance) -> Option<i32> {
+    let EventKind::ExecutionCompleted(end) = instance.ended.as_ref()?.kind() else { return None };
+    let history = instance.history.in_memory();
+    match end.failure_origin() {
+        Origin::Code => None,
+        Origin::Task(id) => history.iter().rev().find_map(|e| failure_of(e).filter(|failed| *failed == id)),
+        Origin::Unknown => {
+            // What failed after the last action of the code is most likely what ended it; else the failure
+            // that is told in the end.
+            let last_action = history.iter().rposition(|event| event.id >= 0).unwrap_or(0);
+            let after = history[last_action..].iter().find_map(|event| failure_of(event));
+            let told = |event: &HistoryEvent| {
+                let message = &end.failure.as_ref()?.message;
+                message.contains(failure_text(event)?).then(|| failure_of(event))?
+            };
+            after.or_else(|| history.iter().rev().find_map(|event| told(event)))
+        }
+    }
+}
+
+/// The task this event says has failed.
+fn failure_of(event: &HistoryEvent) -> Option<i32> {
+    match event.kind() {
+        EventKind::TaskFailed(e) => Some(e.task_id),
+        EventKind::SubOrchestrationFailed(e) => Some(e.task_id),
+        EventKind::EntityOperationFailed(e) => Some(e.task_id),
+        _ => None,
+    }
+}
+
+fn failure_text(event: &HistoryEvent) -> Option<&str> {
+    match event.kind() {
+        EventKind::TaskFailed(e) => Some(&e.failure.message),
+        EventKind::SubOrchestrationFailed(e) => Some(&e.failure.message),
+        EventKind::EntityOperationFailed(e) => Some(&e.failure.message),
+        _ => None,
+    }
+}
+
+/// The task this event is the result of.
+pub(crate) fn result_of(event: &HistoryEvent) -> Option<i32> {
+    match event.kind() {
+        EventKind::TaskCompleted(e) => Some(e.task_id),
+        EventKind::SubOrchestrationCompleted(e) => Some(e.task_id),
+        EventKind::EntityOperationCompleted(e) => Some(e.task_id),
+        EventKind::TimerFired(e) => Some(e.timer_id),
+        _ => failure_of(event),
+    }
+}
