@@ -8,7 +8,7 @@ pub mod conformance;
 pub mod disk;
 mod scan;
 
-use strandline_hub::row::{HistoryChunk, InstanceRow, PartitionRow, PartitionRows, TimerKey};
+use strandline_hub::row::{EntityRow, HistoryChunk, InstanceRow, PartitionRow, PartitionRows, TimerKey};
 use strandline_model::{ExecutionId, InstanceId, Timestamp};
 
 pub use scan::{Budget, Count, Page, Scan};
@@ -52,7 +52,7 @@ pub struct Recovered {
     pub row: Option<PartitionRow>,
     /// All timers in the tables, in order.
     pub timers: Vec<TimerKey>,
-    /// Instances in the tables marked active, in order.
+    /// Instances and entities in the tables marked active, in order.
     pub active: Vec<InstanceId>,
     /// The batches after `row.position`, in order.
     pub tail: Vec<Batch>,
@@ -134,6 +134,8 @@ pub trait Store: Send + Sync + 'static {
     fn flush(&self, rows: &[(PartitionRef, PartitionRows)]) -> Result<(), StoreError>;
 
     fn instance(&self, at: PartitionRef, id: &str) -> Result<Option<InstanceRow>, StoreError>;
+
+    fn entity(&self, at: PartitionRef, id: &str) -> Result<Option<EntityRow>, StoreError>;
 
     /// One chunk of an execution's history.
     fn chunk(

@@ -10,6 +10,7 @@
 //!    [`Pipeline::take_releases`] give out answers and activities.
 //! 5. [`Pipeline::capture`] takes what the tables lack.
 
+mod entities;
 mod flush;
 mod read;
 mod recover;
@@ -24,6 +25,7 @@ use strandline_hub::{Command, Decision, Discard, Effect, Lookup, Partition, Refu
 use strandline_model::{EventKind, ExecutionId, HistoryEvent, InstanceId, Timestamp};
 use strandline_store::{Batch, PartitionRef, Store, StoreError};
 
+pub use entities::EntityDispatch;
 pub use flush::PendingFlush;
 pub use read::{Answer, HistoryPage, Read};
 pub use turns::HandedOut;
@@ -34,6 +36,8 @@ pub struct PipelineConfig {
     /// Bytes of records that may wait for the log before the partition stops and waits.
     pub undurable_bytes_max: usize,
     pub undurable_records_max: usize,
+    /// Operations of one entity handed out together, at most.
+    pub operations_per_batch: usize,
     /// Turns of one instance in one batch.
     pub consecutive_turns_max: u32,
     /// Memory for loaded instances. Instances that equal their rows leave above it; above twice as
@@ -46,6 +50,7 @@ impl Default for PipelineConfig {
         Self {
             undurable_bytes_max: 8 * 1024 * 1024,
             undurable_records_max: 4096,
+            operations_per_batch: strandline_model::limits::OPERATIONS_PER_BATCH,
             consecutive_turns_max: 16,
             cache_bytes: 16 * 1024 * 1024,
         }
@@ -94,6 +99,7 @@ pub struct ActivityDispatch {
 pub enum Release<T> {
     Answer(T, Answer),
     Activity(ActivityDispatch),
+    Entity(EntityDispatch),
     CancelActivity {
         instance: InstanceId,
         execution: ExecutionId,
@@ -133,6 +139,8 @@ pub struct Counters {
     pub turns: u64,
     /// Turns that could not continue a suspended orchestrator and replayed the history.
     pub replays: u64,
+    pub entity_batches: u64,
+    pub entity_operations: u64,
     pub discarded: BTreeMap<Discard, u64>,
     pub refused: u64,
     pub evicted: u64,
@@ -145,6 +153,8 @@ impl Counters {
         self.commands += other.commands;
         self.turns += other.turns;
         self.replays += other.replays;
+        self.entity_batches += other.entity_batches;
+        self.entity_operations += other.entity_operations;
         self.refused += other.refused;
         self.evicted += other.evicted;
         self.loaded += other.loaded;
@@ -195,6 +205,10 @@ pub struct Pipeline<T> {
     next_token: u64,
     served: Option<Arc<[String]>>,
     unserved: BTreeMap<String, BTreeSet<InstanceId>>,
+
+    /// Entities whose next batch goes out with the batch under construction.
+    ready_entities: entities::Queue,
+    batches_out: Lookup<InstanceId, entities::BatchOut>,
 
     waiters: Lookup<InstanceId, Vec<read::Waiter<T>>>,
     /// Messages up to this sequence are on their way, by receiver.
@@ -355,6 +369,9 @@ impl<T: Ticket> Pipeline<T> {
         let mut keys = command.keys();
         for id in &keys {
             self.load(id, store)?;
+            if command.needs_history() {
+                self.load_history(id, store)?;
+            }
         }
         let from = match &command {
             Command::Message { message, .. } => Some(message.from as u16),
@@ -363,6 +380,9 @@ impl<T: Ticket> Pipeline<T> {
         let lazy = matches!(command, Command::Acknowledged { .. });
         if let Command::TurnFinished(turn) = &command {
             self.turn_is_over(&turn.id, turn.execution);
+        }
+        if let Command::EntityFinished(batch) = &command {
+            self.batches_out.remove(&batch.id);
         }
         let Decision { records, effects, reply, discarded } = decide(&self.partition, self.now, command);
         self.counters.commands += 1;
@@ -444,6 +464,10 @@ impl<T: Ticket> Pipeline<T> {
 
     /// An instance may have become ready, or be what somebody waits for.
     fn changed(&mut self, id: &InstanceId) {
+        if id.is_entity() {
+            self.entity_changed(id);
+            return;
+        }
         if let Some(instance) = self.partition.instance(id.as_str())
             && instance.is_ready()
             && !self.turns_out.contains(id)
@@ -457,7 +481,11 @@ impl<T: Ticket> Pipeline<T> {
 
     /// An answer leaves when what it says is durable.
     fn answer(&mut self, ticket: T, answer: Answer) {
-        let release = Release::Answer(ticket, answer);
+        self.release(Release::Answer(ticket, answer));
+    }
+
+    /// Lets something out when all that was decided so far is durable.
+    fn release(&mut self, release: Release<T>) {
         if self.eager_records > 0 {
             self.releases.push(release);
         } else if let Some(last) = self.in_flight.back_mut() {
@@ -469,9 +497,14 @@ impl<T: Ticket> Pipeline<T> {
 
     fn load(&mut self, id: &InstanceId, store: &dyn Store) -> Result<(), StoreError> {
         if self.partition.is_missing(id) {
-            let row = store.instance(self.at, id.as_str())?;
+            if id.is_entity() {
+                let row = store.entity(self.at, id.as_str())?;
+                self.partition.install_entity(id.clone(), row);
+            } else {
+                let row = store.instance(self.at, id.as_str())?;
+                self.partition.install(id.clone(), row);
+            }
             self.counters.loaded += 1;
-            self.partition.install(id.clone(), row);
             self.residents.push_back(id.clone());
         }
         Ok(())
@@ -496,6 +529,7 @@ impl<T: Ticket> Pipeline<T> {
             self.changed(&id);
         }
         self.streaks = Lookup::default();
+        self.hand_out_entities();
         if self.records == 0 || (self.eager_records == 0 && !force) {
             return None;
         }
@@ -563,6 +597,7 @@ impl<T: Ticket> Pipeline<T> {
     pub fn is_quiet(&self) -> bool {
         self.mailbox.is_empty()
             && self.ready.is_empty()
+            && self.ready_entities.is_empty()
             && self.turns_out.is_empty()
             && self.resting.is_empty()
     }
@@ -578,7 +613,10 @@ impl<T: Ticket> Pipeline<T> {
             let over = self.partition.memory_bytes() > self.config.cache_bytes
                 || self.partition.loaded() > self.config.cache_bytes / 256;
             let Some(id) = over.then(|| self.residents.pop_front()).flatten() else { break };
-            let busy = self.turns_out.contains(&id) || self.queued.contains(&id);
+            let busy = self.turns_out.contains(&id)
+                || self.queued.contains(&id)
+                || self.batches_out.contains(&id)
+                || self.ready_entities.contains(&id);
             if !busy && self.partition.evict(&id) {
                 self.counters.evicted += 1;
             } else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strandline_hub::{InstanceStatus, Reply};
+use strandline_hub::{EntityStatus, InstanceStatus, Reply};
 use strandline_model::{ExecutionId, HistoryEvent, InstanceId, RuntimeStatus};
 use strandline_store::{PartitionRef, Store, StoreError};
 
@@ -16,6 +16,8 @@ pub enum Read {
     Started,
     /// Its status once it is over; survives continue-as-new.
     Ended,
+    /// What is known of an entity.
+    Entity,
     /// Part of its history.
     History {
         /// The number of the first event, from 0.
@@ -30,6 +32,8 @@ pub enum Answer {
     /// `None`: there is no such instance.
     Status(Option<Box<InstanceStatus>>),
     History(Option<HistoryPage>),
+    /// `None`: there is nothing of this entity.
+    Entity(Option<Box<EntityStatus>>),
 }
 
 /// Consecutive events of an execution.
@@ -58,6 +62,7 @@ impl<T: Ticket> Pipeline<T> {
         let answer = match read {
             Read::Status => Answer::Status(self.snapshot(&id)),
             Read::History { from, max } => Answer::History(self.history_page(&id, from, max, store)?),
+            Read::Entity => Answer::Entity(self.entity_status(&id)),
             Read::Started | Read::Ended => match self.snapshot(&id).filter(|s| satisfies(s, read)) {
                 Some(status) => Answer::Status(Some(status)),
                 None => {
@@ -114,7 +119,7 @@ fn satisfies(status: &InstanceStatus, until: Read) -> bool {
     match until {
         Read::Started => status.status != RuntimeStatus::Pending,
         Read::Ended => status.status.is_terminal(),
-        Read::Status | Read::History { .. } => true,
+        Read::Status | Read::Entity | Read::History { .. } => true,
     }
 }
 

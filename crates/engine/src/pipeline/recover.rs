@@ -6,7 +6,7 @@ use strandline_hub::{Identity, Lookup, OpenTask, Partition, Record, evolve};
 use strandline_model::{InstanceId, Timestamp};
 use strandline_store::{PartitionRef, Recovered, Store, StoreError};
 
-use super::{Counters, Pipeline, PipelineConfig, Release, Sabotage, Ticket};
+use super::{Counters, Pipeline, PipelineConfig, Release, Sabotage, Ticket, entities};
 
 impl<T: Ticket> Pipeline<T> {
     /// Rebuilds a partition from what [`Store::acquire`] returned. Work that was out is handed out
@@ -44,6 +44,8 @@ impl<T: Ticket> Pipeline<T> {
             next_token: 0,
             served: None,
             unserved: BTreeMap::new(),
+            ready_entities: entities::Queue::default(),
+            batches_out: Lookup::default(),
             waiters: Lookup::default(),
             routed: BTreeMap::new(),
             to_acknowledge: BTreeMap::new(),
@@ -62,6 +64,9 @@ impl<T: Ticket> Pipeline<T> {
             for record in records {
                 if let Some(id) = record.key() {
                     pipeline.load(&id, store)?;
+                    if record.needs_history() {
+                        pipeline.load_history(&id, store)?;
+                    }
                     active.insert(id);
                 }
                 evolve(&mut pipeline.partition, record);
@@ -83,6 +88,10 @@ impl<T: Ticket> Pipeline<T> {
 
     fn resume_work(&mut self, id: &InstanceId, store: &dyn Store) -> Result<(), StoreError> {
         self.load(id, store)?;
+        if id.is_entity() {
+            self.changed(id);
+            return Ok(());
+        }
         let Some(instance) = self.partition.instance(id.as_str()).filter(|i| !i.is_over()) else {
             return Ok(());
         };

@@ -1,0 +1,123 @@
+//! Handing out batches of entity operations. At most one batch of an entity is out, and it leaves like
+//! an activity: once everything it contains is durable.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use strandline_hub::{Command, Discard, EntityFinished, EntityStatus, Lookup};
+use strandline_model::limits::OPERATIONS_PER_BATCH;
+use strandline_model::{EntityId, EntityOutcome, InstanceId};
+use strandline_store::PartitionRef;
+
+use super::{Input, Pipeline, Release, Ticket};
+use crate::worker::EntityBatch;
+
+/// A batch somebody runs.
+pub(super) struct BatchOut {
+    token: u64,
+    /// The numbers of its operations.
+    given: Vec<u64>,
+}
+
+/// Entities that are ready, each once, in order.
+#[derive(Default)]
+pub(super) struct Queue {
+    order: VecDeque<InstanceId>,
+    queued: Lookup<InstanceId, ()>,
+}
+
+impl Queue {
+    fn push(&mut self, id: InstanceId) {
+        if self.queued.insert(id.clone(), ()).is_none() {
+            self.order.push_back(id);
+        }
+    }
+
+    fn pop(&mut self) -> Option<InstanceId> {
+        let id = self.order.pop_front()?;
+        self.queued.remove(&id);
+        Some(id)
+    }
+
+    pub(super) fn contains(&self, id: &InstanceId) -> bool {
+        self.queued.contains(id)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+}
+
+/// Operations of an entity to run, in order; once they are done, or once more after a crash.
+#[derive(Clone, Debug)]
+pub struct EntityDispatch {
+    pub at: PartitionRef,
+    /// `@name@key`.
+    pub id: InstanceId,
+    /// What its outcome must come back with.
+    pub token: u64,
+    pub batch: EntityBatch,
+}
+
+impl<T: Ticket> Pipeline<T> {
+    /// An entity may have become ready.
+    pub(super) fn entity_changed(&mut self, id: &InstanceId) {
+        let ready = self.partition.entity(id.as_str()).is_some_and(|entity| entity.is_ready());
+        if ready && !self.batches_out.contains(id) {
+            self.ready_entities.push(id.clone());
+        }
+    }
+
+    /// As late as can be, so that a batch holds all that came meanwhile.
+    pub(super) fn hand_out_entities(&mut self) {
+        while let Some(id) = self.ready_entities.pop() {
+            let Some(entity) = self.partition.entity(id.as_str()) else { continue };
+            let max = self.config.operations_per_batch.clamp(1, OPERATIONS_PER_BATCH);
+            let (given, operations): (Vec<u64>, Vec<_>) =
+                entity.runnable(max).map(|(number, operation)| (number, Arc::clone(operation))).unzip();
+            let Ok(entity_id) = EntityId::parse(id.as_str()) else { continue };
+            if given.is_empty() {
+                continue;
+            }
+            let batch = EntityBatch { entity: entity_id, state: entity.state.clone(), operations };
+            self.next_token += 1;
+            let token = self.next_token;
+            self.counters.entity_batches += 1;
+            self.counters.entity_operations += given.len() as u64;
+            self.batches_out.insert(id.clone(), BatchOut { token, given });
+            self.release(Release::Entity(EntityDispatch { at: self.at, id, token, batch }));
+        }
+    }
+
+    /// Takes the outcome of a batch; one with a token that is not out is dropped.
+    pub fn entity_finished(
+        &mut self,
+        id: &InstanceId,
+        token: u64,
+        outcome: EntityOutcome,
+        entropy: &mut dyn FnMut() -> u128,
+    ) {
+        let Some(out) = self.batches_out.get_mut(id).filter(|out| out.token == token) else {
+            *self.counters.discarded.entry(Discard::StaleTurn).or_default() += 1;
+            return;
+        };
+        // Out until it is decided, but under no token any more.
+        out.token = 0;
+        let given = std::mem::take(&mut out.given);
+        let finished = EntityFinished { id: id.clone(), given, outcome, entropy: entropy() };
+        let command = Command::EntityFinished(Box::new(finished));
+        self.mailbox.push_back(Input::Command { command, ticket: None });
+    }
+
+    /// A batch comes back undone: it is handed out again.
+    pub fn entity_abandoned(&mut self, id: &InstanceId, token: u64) {
+        if self.batches_out.get(id).is_some_and(|out| out.token == token) {
+            self.batches_out.remove(id);
+            self.entity_changed(id);
+        }
+    }
+
+    pub(super) fn entity_status(&self, id: &InstanceId) -> Option<Box<EntityStatus>> {
+        self.partition.entity(id.as_str()).map(|entity| Box::new(entity.snapshot()))
+    }
+}
