@@ -192,6 +192,7 @@ impl World {
                     self.auditor.dispatched(&dispatch)?;
                     self.activities.push(Work { dispatch, reports: 0, survived: false });
                 }
+                Release::Entity(dispatch) => return Err(format!("{dispatch:?} was not asked for")),
                 Release::CancelActivity { instance, execution, task_id } => {
                     let before = self.activities.len();
                     if self.chance.one_in(2) {

@@ -38,6 +38,7 @@ impl Knobs {
         let pipeline = PipelineConfig {
             undurable_bytes_max: *chance.pick(&[2_000, 60_000, defaults.undurable_bytes_max]),
             undurable_records_max: *chance.pick(&[3, 40, defaults.undurable_records_max]),
+            operations_per_batch: *chance.pick(&[1, 3, 5_000]),
             consecutive_turns_max: *chance.pick(&[1, 2, 16]),
             cache_bytes: *chance.pick(&[1_500, 6_000, 40_000, 1 << 20]),
         };

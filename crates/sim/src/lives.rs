@@ -80,6 +80,8 @@ impl World {
                 Discard::DuplicateMessage => "discard/duplicate message",
                 // The auditor would have found its timer in the index without an open task.
                 Discard::LateTimer => continue,
+                Discard::InvalidAction => "discard/invalid action",
+                Discard::IdTaken => "discard/id taken",
             };
             coverage.add(name, *count);
         }

@@ -136,6 +136,7 @@ fn rows(position: u64, instances: Vec<InstanceRows>) -> PartitionRows {
     PartitionRows {
         partition: PartitionRow { position, ..PartitionRow::default() },
         instances,
+        entities: Vec::new(),
         timers_added: Vec::new(),
         timers_removed: Vec::new(),
     }

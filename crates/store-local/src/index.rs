@@ -49,7 +49,13 @@ pub(crate) struct Changes {
 
 impl Changes {
     /// An instance's row was replaced; `None` is no row.
-    pub(crate) fn replaced(&mut self, hub: u32, id: &str, old: Option<Indexed<'_>>, new: Option<Indexed<'_>>) {
+    pub(crate) fn replaced(
+        &mut self,
+        hub: u32,
+        id: &str,
+        old: Option<Indexed<'_>>,
+        new: Option<Indexed<'_>>,
+    ) {
         if old.map(|i| (i.status, i.created)) != new.map(|i| (i.status, i.created)) {
             let key = |i: Indexed<'_>| entry(status(hub, i.status), i.created, id);
             self.by_status.extend(old.map(|old| (key(old), false)));
@@ -67,7 +73,11 @@ impl Changes {
         for (table, changes) in [(BY_STATUS, self.by_status), (BY_NAME, self.by_name)] {
             let mut table = txn.open_table(table)?;
             for (key, added) in changes {
-                if added { table.insert(&*key, ())? } else { table.remove(&*key)? };
+                if added {
+                    table.insert(&*key, ())?
+                } else {
+                    table.remove(&*key)?
+                };
             }
         }
         Ok(())

@@ -8,7 +8,9 @@ use strandline_store::StoreError;
 
 use crate::index::{Changes, Indexed};
 use crate::keys;
-use crate::schema::{BY_NAME, BY_STATUS, INDEXED, INSTANCES, MARKS, META, SECRETS, corrupt, decode};
+use crate::schema::{
+    BY_NAME, BY_STATUS, ENTITIES, INDEXED, INSTANCES, MARKS, META, SECRETS, corrupt, decode,
+};
 use crate::tables::{Problem, Tables};
 
 /// Rows indexed in one transaction: it bounds the memory their entries take.
@@ -33,6 +35,7 @@ impl Tables {
         self.write(|txn| {
             txn.open_table(BY_STATUS)?;
             txn.open_table(BY_NAME)?;
+            txn.open_table(ENTITIES)?;
             txn.open_table(SECRETS)?.insert(MARKS, &secret[..])?;
             txn.open_table(META)?.insert(INDEXED, 1)?;
             Ok(())

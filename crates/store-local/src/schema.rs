@@ -21,6 +21,8 @@ pub(crate) const INSTANCES: Bytes = TableDefinition::new("instances_v1");
 pub(crate) const CHUNKS: Bytes = TableDefinition::new("chunks_v1");
 pub(crate) const TIMERS: TableDefinition<'static, &'static [u8], ()> = TableDefinition::new("timers_v1");
 pub(crate) const ACTIVE: TableDefinition<'static, &'static [u8], ()> = TableDefinition::new("active_v1");
+/// Entities, by partition and id.
+pub(crate) const ENTITIES: Bytes = TableDefinition::new("entities_v1");
 /// Instances by status, then newest first; see [`crate::index`].
 pub(crate) const BY_STATUS: TableDefinition<'static, &'static [u8], ()> =
     TableDefinition::new("by_status_v1");

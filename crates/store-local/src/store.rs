@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use strandline_hub::row::{HistoryChunk, InstanceRow, PartitionRows};
+use strandline_hub::row::{EntityRow, HistoryChunk, InstanceRow, PartitionRows};
 use strandline_model::ExecutionId;
 use strandline_store::disk::Disk;
 use strandline_store::{
@@ -340,6 +340,11 @@ impl Store for LocalStore {
     fn instance(&self, at: PartitionRef, id: &str) -> Result<Option<InstanceRow>, StoreError> {
         self.core.check_partition(at)?;
         self.core.tables.instance(at, id)
+    }
+
+    fn entity(&self, at: PartitionRef, id: &str) -> Result<Option<EntityRow>, StoreError> {
+        self.core.check_partition(at)?;
+        self.core.tables.entity(at, id)
     }
 
     fn chunk(

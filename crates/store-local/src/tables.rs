@@ -10,7 +10,7 @@ use redb::{
     Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
 use strandline_hub::row::{
-    HistoryChunk, InstanceHead, InstanceRow, PartitionRow, PartitionRows, TimerKey,
+    EntityRow, HistoryChunk, InstanceHead, InstanceRow, PartitionRow, PartitionRows, TimerKey,
 };
 use strandline_model::{ExecutionId, InstanceId};
 use strandline_store::disk::Disk;
@@ -21,9 +21,9 @@ use crate::error::io_error;
 use crate::index::{Changes, Indexed};
 use crate::keys;
 use crate::schema::{
-    ACTIVE, BY_NAME, BY_STATUS, CHUNKS, DROPPING, DURABLE, FIRST_LSN, FIRST_SEGMENT, HUBS, HubRow, IDENTITY,
-    INCARNATION, INDEXED, INSTANCES, MARKS, META, NEXT_HUB, PARTITIONS, POSITIONS, SECRETS, TIMERS, corrupt,
-    decode, encode,
+    ACTIVE, BY_NAME, BY_STATUS, CHUNKS, DROPPING, DURABLE, ENTITIES, FIRST_LSN, FIRST_SEGMENT, HUBS, HubRow,
+    IDENTITY, INCARNATION, INDEXED, INSTANCES, MARKS, META, NEXT_HUB, PARTITIONS, POSITIONS, SECRETS, TIMERS,
+    corrupt, decode, encode,
 };
 
 pub(crate) const FILE: &str = "tables.redb";
@@ -102,7 +102,7 @@ impl Tables {
             txn.open_table(ACTIVE)?;
             txn.open_table(BY_STATUS)?;
             txn.open_table(BY_NAME)?;
-            for table in [PARTITIONS, INSTANCES, CHUNKS] {
+            for table in [PARTITIONS, INSTANCES, ENTITIES, CHUNKS] {
                 txn.open_table(table)?;
             }
             Ok(())
@@ -315,7 +315,7 @@ impl Tables {
             for table in [BY_STATUS, BY_NAME] {
                 drop_from(txn, table, hub, &mut left)?;
             }
-            for table in [INSTANCES, CHUNKS, PARTITIONS] {
+            for table in [INSTANCES, ENTITIES, CHUNKS, PARTITIONS] {
                 drop_from(txn, table, hub, &mut left)?;
             }
             for table in [TIMERS, ACTIVE] {
@@ -338,6 +338,7 @@ impl Tables {
             let mut partitions = txn.open_table(PARTITIONS)?;
             let mut positions = txn.open_table(POSITIONS)?;
             let mut instances = txn.open_table(INSTANCES)?;
+            let mut entities = txn.open_table(ENTITIES)?;
             let mut chunks = txn.open_table(CHUNKS)?;
             let mut timers = txn.open_table(TIMERS)?;
             let mut active = txn.open_table(ACTIVE)?;
@@ -377,6 +378,18 @@ impl Tables {
                         }
                     }
                     if instance.active && instance.row.is_some() {
+                        active.insert(&*key, ())?;
+                    } else {
+                        active.remove(&*key)?;
+                    }
+                }
+                for entity in &rows.entities {
+                    let key = keys::instance(at, entity.id.as_str());
+                    match &entity.row {
+                        Some(row) => entities.insert(&*key, encode(row, &mut buffer))?,
+                        None => entities.remove(&*key)?,
+                    };
+                    if entity.active {
                         active.insert(&*key, ())?;
                     } else {
                         active.remove(&*key)?;
@@ -425,6 +438,13 @@ impl Tables {
         self.read(|txn| {
             let value = txn.open_table(INSTANCES)?.get(&*keys::instance(at, id))?;
             Ok(value.map(|v| decode("instances", v.value())).transpose()?)
+        })
+    }
+
+    pub(crate) fn entity(&self, at: PartitionRef, id: &str) -> Result<Option<EntityRow>, StoreError> {
+        self.read(|txn| {
+            let value = txn.open_table(ENTITIES)?.get(&*keys::instance(at, id))?;
+            Ok(value.map(|v| decode("entities", v.value())).transpose()?)
         })
     }
 

@@ -58,6 +58,7 @@ fn rows_at(position: u64) -> PartitionRows {
     PartitionRows {
         partition: PartitionRow { position, ..PartitionRow::default() },
         instances: Vec::new(),
+        entities: Vec::new(),
         timers_added: Vec::new(),
         timers_removed: Vec::new(),
     }
@@ -292,6 +293,7 @@ pub fn rows_survive<S: Store>(open: impl Fn() -> S) {
                 active: false,
             },
         ],
+        entities: Vec::new(),
         timers_added: Vec::new(),
         timers_removed: Vec::new(),
     };

@@ -223,6 +223,10 @@ error_types! {
     InstanceNotFound
     /// For [`Error::is`]: the instance is over, so it takes no events or orders any more.
     InstanceOver
+    /// For [`Error::is`]: the instance did not fail, so there is nothing to do again.
+    InstanceNotFailed
+    /// For [`Error::is`]: the instance is not over, so it can't be removed.
+    InstanceNotOver
     /// For [`Error::is`]: the hub has too much unfinished work, or no space; try again later.
     HubOverloaded
     /// For [`Error::is`]: the hub failed before it could answer, so the call was carried out or not.
@@ -243,9 +247,12 @@ pub(crate) fn refused(refusal: Refusal, id: &str) -> Error {
         Refusal::AlreadyExists { .. } => "InstanceExists",
         Refusal::NotFound => "InstanceNotFound",
         Refusal::Terminal { .. } => "InstanceOver",
-        Refusal::Overloaded(_) | Refusal::StorageFull(_) | Refusal::TooManyPendingEvents { .. } => {
-            "HubOverloaded"
-        }
+        Refusal::NotFailed { .. } => "InstanceNotFailed",
+        Refusal::NotOver { .. } => "InstanceNotOver",
+        Refusal::Overloaded(_)
+        | Refusal::StorageFull(_)
+        | Refusal::TooManyPendingEvents { .. }
+        | Refusal::TooManyPendingOperations { .. } => "HubOverloaded",
         Refusal::TooLarge { .. } | Refusal::Invalid { .. } | Refusal::Stale(_) => "InvalidRequest",
     };
     Error::new(error_type, format_args!("instance '{id}': {refusal}"))

@@ -56,8 +56,8 @@ mod worker;
 
 pub use activity::{ActivityContext, ActivityRequest, FromActivity, Need, State};
 pub use client::{
-    Client, HubOverloaded, InstanceExists, InstanceNotFound, InstanceOver, InvalidRequest, OutcomeUnknown,
-    StartInstance,
+    Client, HubOverloaded, InstanceExists, InstanceNotFailed, InstanceNotFound, InstanceNotOver,
+    InstanceOver, InvalidRequest, OutcomeUnknown, StartInstance,
 };
 pub use context::{ContinueAsNew, OrchestrationContext, Parent};
 pub use durations::{days, hours, millis, minutes, secs};

@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use strandline_hub::Refusal;
-use strandline_model::InstanceId;
+use strandline_model::{EntityOutcome, InstanceId};
 use strandline_store::{Batch, StoreError};
 
 use super::Reply;
@@ -41,12 +41,19 @@ pub(crate) struct Driver {
 
 #[derive(Default)]
 struct Mailbox {
-    inputs: Vec<(u16, PartitionInput)>,
-    durable: Vec<(u16, u64)>,
+    taken: Taken,
     /// Look again though nothing is here.
     poked: bool,
     stopped: bool,
     sleeping: bool,
+}
+
+/// The outcome of a batch of entity operations, on its way back.
+#[derive(Debug)]
+pub(crate) struct EntityReturn {
+    pub(crate) id: InstanceId,
+    pub(crate) token: u64,
+    pub(crate) outcome: EntityOutcome,
 }
 
 struct Core {
@@ -65,8 +72,19 @@ impl std::fmt::Debug for Driver {
     }
 }
 
-/// What a driver finds in its mailbox: input, and durable positions, by partition.
-type Taken = (Vec<(u16, PartitionInput)>, Vec<(u16, u64)>);
+/// What a driver finds in its mailbox, by partition.
+#[derive(Default)]
+struct Taken {
+    inputs: Vec<(u16, PartitionInput)>,
+    entities: Vec<(u16, EntityReturn)>,
+    durable: Vec<(u16, u64)>,
+}
+
+impl Taken {
+    fn is_empty(&self) -> bool {
+        self.inputs.is_empty() && self.entities.is_empty() && self.durable.is_empty()
+    }
+}
 
 /// Why a driver's thread ends.
 enum Exit {
@@ -104,11 +122,16 @@ impl Driver {
 
     /// Queues input for a partition of this driver.
     pub(crate) fn submit(&self, partition: u16, input: PartitionInput) {
-        self.put(|mailbox| mailbox.inputs.push((partition, input)));
+        self.put(|mailbox| mailbox.taken.inputs.push((partition, input)));
+    }
+
+    /// Takes the outcome of a batch of entity operations.
+    pub(crate) fn entity_finished(&self, partition: u16, returned: EntityReturn) {
+        self.put(|mailbox| mailbox.taken.entities.push((partition, returned)));
     }
 
     pub(crate) fn durable(&self, positions: impl Iterator<Item = (u16, u64)>) {
-        self.put(|mailbox| mailbox.durable.extend(positions));
+        self.put(|mailbox| mailbox.taken.durable.extend(positions));
     }
 
     pub(crate) fn poke(&self) {
@@ -131,7 +154,7 @@ impl Driver {
 
     /// Everything that came in is decided and durable.
     pub(crate) fn is_settled(&self) -> bool {
-        let idle = self.mailbox.lock().inputs.is_empty();
+        let idle = self.mailbox.lock().taken.is_empty();
         idle && self.core.lock().pipelines.iter().all(|p| !p.has_input() && p.is_durable())
     }
 
@@ -215,7 +238,7 @@ impl Driver {
         let mut runner_version = 0;
         let mut more = true;
         loop {
-            let (inputs, durable) = match self.wait(running, generation, more) {
+            let Taken { inputs, entities, durable } = match self.wait(running, generation, more) {
                 Ok(taken) => taken,
                 Err(exit) => return exit,
             };
@@ -229,6 +252,13 @@ impl Driver {
             for (partition, input) in inputs {
                 if let Some(pipeline) = core.pipelines.get_mut(usize::from(partition) / drivers) {
                     pipeline.submit(input);
+                }
+            }
+            let Core { pipelines, random, .. } = &mut *core;
+            for (partition, returned) in entities {
+                if let Some(pipeline) = pipelines.get_mut(usize::from(partition) / drivers) {
+                    let EntityReturn { id, token, outcome } = returned;
+                    pipeline.entity_finished(&id, token, outcome, &mut || entropy(random));
                 }
             }
             for (partition, position) in durable {
@@ -254,15 +284,15 @@ impl Driver {
             if mailbox.stopped {
                 return Err(Exit::Stopped);
             }
-            if looked || mailbox.poked || !mailbox.inputs.is_empty() || !mailbox.durable.is_empty() {
+            if looked || mailbox.poked || !mailbox.taken.is_empty() {
                 mailbox.poked = false;
-                return Ok((std::mem::take(&mut mailbox.inputs), std::mem::take(&mut mailbox.durable)));
+                return Ok(std::mem::take(&mut mailbox.taken));
             }
             let due = MutexGuard::unlocked(&mut mailbox, || self.until_due(running));
             if self.generation.load(Ordering::Acquire) != generation {
                 return Err(Exit::Superseded);
             }
-            if mailbox.poked || mailbox.stopped || !mailbox.inputs.is_empty() || !mailbox.durable.is_empty() {
+            if mailbox.poked || mailbox.stopped || !mailbox.taken.is_empty() {
                 continue;
             }
             mailbox.sleeping = true;

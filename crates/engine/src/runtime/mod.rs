@@ -3,6 +3,7 @@
 mod activities;
 mod clock;
 mod driver;
+mod entities;
 mod flush;
 mod log;
 mod node;
@@ -56,7 +57,9 @@ pub struct HubOptions {
     pub turns_max: usize,
     /// Activities that run at the same time.
     pub activities_max: usize,
-    /// Memory for instances, in bytes, over all partitions.
+    /// Batches of entity operations that run at the same time.
+    pub entities_max: usize,
+    /// Memory for instances and entities, in bytes, over all partitions.
     pub cache_bytes: usize,
 }
 
@@ -68,6 +71,7 @@ impl Default for HubOptions {
             drivers: cores,
             turns_max: 64.max(2 * cores),
             activities_max: 100 * cores,
+            entities_max: 100 * cores,
             cache_bytes: 512 << 20,
         }
     }

@@ -225,7 +225,7 @@ impl Inner {
     fn close(&self, grace: Duration) -> Result<(), StoreError> {
         let hubs = self.running();
         let end = std::time::Instant::now() + grace;
-        let busy = || hubs.iter().filter(|hub| !hub.activities.drain()).count() > 0;
+        let busy = || hubs.iter().filter(|hub| !(hub.activities.drain() & hub.entities.drain())).count() > 0;
         while busy() && std::time::Instant::now() < end {
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -9,13 +9,14 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use strandline_hub::Command;
 use strandline_hub::message::Message;
-use strandline_model::{ExecutionId, FailureDetails, Timestamp, partition_of};
+use strandline_model::{EntityOutcome, ExecutionId, FailureDetails, InstanceId, Timestamp, partition_of};
 use strandline_store::{HubInfo, PartitionRef, Store, StoreError};
 
 use super::Reply;
 use super::activities::Activities;
 use super::clock::EngineClock;
-use super::driver::{Driver, entropy};
+use super::driver::{Driver, EntityReturn, entropy};
+use super::entities::Entities;
 use super::log::LogWriter;
 use super::pool::spawn_named;
 use super::{HubOptions, Shared};
@@ -37,6 +38,7 @@ pub(crate) struct Running {
     began: Instant,
     drivers: OnceLock<Vec<Arc<Driver>>>,
     pub(crate) activities: Activities,
+    pub(crate) entities: Entities,
     worker: Mutex<(u64, Option<Arc<dyn Worker>>)>,
     worker_version: AtomicU64,
     random: Mutex<ChaCha8Rng>,
@@ -85,6 +87,7 @@ impl Running {
         let mut seed = [0; 32];
         let _ = getrandom::fill(&mut seed);
         let activities = Activities::new(shared.runtime.clone(), options.activities_max);
+        let entities = Entities::new(shared.runtime.clone(), options.entities_max);
         let running = Arc::new(Self {
             info,
             store,
@@ -93,6 +96,7 @@ impl Running {
             began: Instant::now(),
             drivers: OnceLock::new(),
             activities,
+            entities,
             worker: Mutex::new((0, None)),
             worker_version: AtomicU64::new(0),
             random: Mutex::new(ChaCha8Rng::from_seed(seed)),
@@ -180,7 +184,8 @@ impl Running {
         for driver in self.all_drivers() {
             driver.poke();
         }
-        self.activities.serve(self, worker);
+        self.activities.serve(self, worker.clone());
+        self.entities.serve(self, worker);
     }
 
     pub(crate) fn worker(&self) -> Option<Arc<dyn Worker>> {
@@ -204,6 +209,7 @@ impl Running {
                 // Nobody may be waiting any more; that is fine.
                 Release::Answer(ticket, answer) => drop(ticket.send(answer)),
                 Release::Activity(dispatch) => self.activities.dispatch(self, dispatch),
+                Release::Entity(dispatch) => self.entities.dispatch(self, dispatch),
                 Release::CancelActivity { instance, execution, task_id } => {
                     self.activities.cancel(&instance, execution, task_id);
                 }
@@ -222,6 +228,13 @@ impl Running {
             result,
         };
         self.submit(dispatch.at.partition, Input::Command { command, ticket: None });
+    }
+
+    /// Takes the outcome of a batch of entity operations.
+    pub(crate) fn entity_finished(&self, partition: u16, id: InstanceId, token: u64, outcome: EntityOutcome) {
+        if let Some(driver) = self.driver(partition) {
+            driver.entity_finished(partition, EntityReturn { id, token, outcome });
+        }
     }
 
     /// Fails an activity that takes longer than its call allows.
@@ -313,6 +326,7 @@ impl Running {
             driver.stop();
         }
         self.activities.close();
+        self.entities.close();
     }
 
     /// Drops all partitions and everyone who waits for an answer.

@@ -142,7 +142,7 @@ impl Auditor {
                 }
                 _ => Expected::Nothing,
             },
-            None => Expected::Nothing,
+            Some(_) | None => Expected::Nothing,
         })
     }
 

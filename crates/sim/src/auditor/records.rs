@@ -61,6 +61,7 @@ impl Auditor {
                 self.start_due(scene, &InstanceId::trusted(due.id))
             }
             Record::Sent(sent) => self.sent(scene, sent, expected),
+            other => return Err(format!("nothing in the workload asks for {other:?}")),
         }?;
         if let Some(id) = touched {
             self.reference.note_version(scene.at, &id);

@@ -22,6 +22,7 @@ impl Auditor {
                 self.check_status(&call, status.as_deref()).map(|()| CallState::Accepted)
             }
             Answer::History(page) => self.check_page(&call, page.as_ref()).map(|()| CallState::Accepted),
+            Answer::Entity(_) => Err("nobody asked for an entity".to_owned()),
         };
         let state = checked.map_err(|why| format!("call {number} {call:?} is answered {answer:?}: {why}"))?;
         self.calls.close(number, state)
@@ -88,7 +89,10 @@ impl Auditor {
             Refusal::Terminal { status } => self.was(call, |v| v.is_some_and(|v| v.status == *status)),
             Refusal::TooLarge { bytes, limit, .. } => bytes > limit,
             Refusal::Invalid { .. } => true,
-            Refusal::TooManyPendingEvents { .. } => false,
+            Refusal::TooManyPendingEvents { .. } | Refusal::TooManyPendingOperations { .. } => false,
+            Refusal::NotFailed { status } | Refusal::NotOver { status } => {
+                self.was(call, |v| v.is_some_and(|v| v.status == *status))
+            }
             Refusal::Overloaded(_) | Refusal::StorageFull(_) => {
                 matches!(call.kind, CallKind::Start { .. } | CallKind::Raise { .. })
             }
@@ -172,7 +176,11 @@ fn name_of(refusal: &Refusal) -> &'static str {
         Refusal::Terminal { .. } => "refusal/terminal",
         Refusal::TooLarge { .. } => "refusal/too large",
         // Takes more events than a run has.
-        Refusal::Invalid { .. } | Refusal::TooManyPendingEvents { .. } => "refusal/invalid",
+        Refusal::Invalid { .. }
+        | Refusal::TooManyPendingEvents { .. }
+        | Refusal::TooManyPendingOperations { .. } => "refusal/invalid",
+        Refusal::NotFailed { .. } => "refusal/not failed",
+        Refusal::NotOver { .. } => "refusal/not over",
         Refusal::Overloaded(_) => "refusal/overloaded",
         Refusal::StorageFull(_) => "refusal/storage full",
         Refusal::Stale(_) => "refusal/stale",

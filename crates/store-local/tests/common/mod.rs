@@ -56,6 +56,7 @@ pub fn rows(position: u64) -> PartitionRows {
             dropped: Vec::new(),
             active: position % 2 == 1,
         }],
+        entities: Vec::new(),
         timers_added: Vec::new(),
         timers_removed: Vec::new(),
     }

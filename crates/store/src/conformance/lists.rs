@@ -99,7 +99,11 @@ fn queries() -> Vec<InstanceQuery> {
 }
 
 /// Ids in the order of the query, by looking at every row.
-fn expected(query: &InstanceQuery, told: &BTreeMap<String, Told>, hidden: &BTreeSet<InstanceId>) -> Vec<String> {
+fn expected(
+    query: &InstanceQuery,
+    told: &BTreeMap<String, Told>,
+    hidden: &BTreeSet<InstanceId>,
+) -> Vec<String> {
     let instances = told.iter().map(|(id, told)| Instance::from_row(row(id, told)));
     let mut found: Vec<(Cursor, String)> = instances
         .filter(|i| query.matches(&i.facts()) && !hidden.contains(&i.id))
@@ -163,7 +167,8 @@ fn write<S: Store>(
     old: &BTreeMap<String, Told>,
     new: &BTreeMap<String, Told>,
 ) {
-    let mut by_partition: BTreeMap<u16, Vec<InstanceRows>> = (0..PARTITIONS).map(|p| (p, Vec::new())).collect();
+    let mut by_partition: BTreeMap<u16, Vec<InstanceRows>> =
+        (0..PARTITIONS).map(|p| (p, Vec::new())).collect();
     for id in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
         by_partition.entry(partition_of(id, PARTITIONS)).or_default().push(InstanceRows {
             id: InstanceId::trusted(id.as_str()),

@@ -1,0 +1,121 @@
+//! Handing batches of entity operations to the worker: by name, within the limit.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use parking_lot::Mutex;
+use strandline_model::{EntityOutcome, FailureDetails};
+use tokio::runtime::Handle;
+
+use super::pool::ActivityPool;
+use super::running::Running;
+use crate::pipeline::EntityDispatch;
+use crate::worker::Worker;
+
+pub(crate) struct Entities {
+    state: Mutex<State>,
+    pool: ActivityPool,
+    limit: usize,
+}
+
+#[derive(Default)]
+struct State {
+    worker: Option<Arc<dyn Worker>>,
+    /// In lower case, as the names of entities are.
+    served: BTreeSet<String>,
+    waiting: VecDeque<EntityDispatch>,
+    /// Waiting for a worker that serves their name.
+    unserved: BTreeMap<String, Vec<EntityDispatch>>,
+    running: usize,
+    closed: bool,
+}
+
+impl Entities {
+    pub(crate) fn new(handle: Handle, limit: usize) -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let limit = limit.max(1);
+        Self { state: Mutex::default(), pool: ActivityPool::new(handle, threads, limit + threads), limit }
+    }
+
+    pub(crate) fn serve(&self, running: &Arc<Running>, worker: Option<Arc<dyn Worker>>) {
+        let mut state = self.state.lock();
+        state.served = worker.iter().flat_map(|w| w.entities()).collect();
+        state.worker = worker;
+        let queued: Vec<_> = state.waiting.drain(..).collect();
+        let unserved = std::mem::take(&mut state.unserved).into_values().flatten();
+        for dispatch in queued.into_iter().chain(unserved) {
+            place(&mut state, dispatch);
+        }
+        self.start_waiting(&mut state, running);
+    }
+
+    pub(crate) fn dispatch(&self, running: &Arc<Running>, dispatch: EntityDispatch) {
+        let mut state = self.state.lock();
+        if !state.closed {
+            place(&mut state, dispatch);
+            self.start_waiting(&mut state, running);
+        }
+    }
+
+    fn start_waiting(&self, state: &mut State, running: &Arc<Running>) {
+        while state.running < self.limit && !state.closed {
+            let Some(worker) = state.worker.clone() else { return };
+            let Some(dispatch) = state.waiting.pop_front() else { return };
+            state.running += 1;
+            let running = Arc::downgrade(running);
+            self.pool.spawn(async move {
+                let EntityDispatch { at, id, token, batch } = dispatch;
+                let operations = batch.operations.len();
+                let run = AssertUnwindSafe(async move { worker.run_entity(batch).await });
+                let outcome = run.catch_unwind().await.unwrap_or_else(|_| panicked(operations));
+                if let Some(running) = running.upgrade() {
+                    running.entity_finished(at.partition, id, token, outcome);
+                    running.entities.finished(&running);
+                }
+            });
+        }
+    }
+
+    fn finished(&self, running: &Arc<Running>) {
+        let mut state = self.state.lock();
+        state.running -= 1;
+        self.start_waiting(&mut state, running);
+    }
+
+    /// Hands out nothing more; true once nothing runs.
+    pub(crate) fn drain(&self) -> bool {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.running == 0
+    }
+
+    /// Hands out nothing more.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.waiting.clear();
+        state.unserved.clear();
+    }
+}
+
+fn place(state: &mut State, dispatch: EntityDispatch) {
+    let name = dispatch.batch.entity.name();
+    if state.served.contains(name) {
+        state.waiting.push_back(dispatch);
+        return;
+    }
+    if state.worker.is_some() && !state.unserved.contains_key(name) {
+        let nearest = crate::nearest(name, state.served.iter().map(String::as_str));
+        tracing::warn!(entity = %dispatch.id, ?nearest,
+            "no worker serves this entity: operations for it wait");
+    }
+    state.unserved.entry(name.to_owned()).or_default().push(dispatch);
+}
+
+/// The worker catches what operations do; this is its own fault.
+fn panicked(operations: usize) -> EntityOutcome {
+    let failure = FailureDetails::new("panic", "the entity panicked outside of its operations");
+    EntityOutcome { results: vec![Err(failure); operations], ..EntityOutcome::default() }
+}
