@@ -50,3 +50,27 @@ pub(super) async fn nothing(_ctx: OrchestrationContext, _: ()) -> Result<()> {
 pub(super) async fn sleep(ctx: OrchestrationContext, millis: u64) -> Result<()> {
     ctx.timer(Duration::from_millis(millis)).await
 }
+
+/// W8: ten children at once.
+#[orchestrator(name = "Parent")]
+pub(super) async fn parent(ctx: OrchestrationContext, children: u32) -> Result<u64> {
+    let ends = try_join_all((0..children).map(|n| ctx.call(child, n))).await?;
+    Ok(ends.iter().sum())
+}
+
+#[orchestrator(name = "Child")]
+pub(super) async fn child(ctx: OrchestrationContext, n: u32) -> Result<u64> {
+    ctx.call(square, n).await
+}
+
+pub(super) const READING: Event<u64> = Event::named("Reading");
+
+/// W9: takes so many events.
+#[orchestrator(name = "Collect")]
+pub(super) async fn collect(ctx: OrchestrationContext, events: u64) -> Result<u64> {
+    let mut sum = 0;
+    for _ in 0..events {
+        sum += ctx.wait_for(READING).await?;
+    }
+    Ok(sum)
+}

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use strandline::{EventKind, Instance, TaskHub};
 
-use super::functions::{fan_out, hello_sequence, nothing, say_hello, sequence, sleep, square};
+use super::functions::{
+    READING, child, collect, fan_out, hello_sequence, nothing, parent, say_hello, sequence, sleep, square,
+};
 use super::measure::{Latencies, Spent, Stopwatch, peak_memory_bytes};
 use super::report::{DURABILITY, Outcome};
 
@@ -23,6 +25,8 @@ pub(super) enum Choice {
     W3x10000,
     W4,
     W6,
+    W8,
+    W9,
     Open,
 }
 
@@ -33,6 +37,8 @@ pub(super) enum Workload {
     FanOut(u32),
     Sequence,
     Sleep,
+    Children,
+    Events,
     Open,
 }
 
@@ -46,6 +52,8 @@ impl Choice {
             Self::W3x10000 => vec![Workload::FanOut(10_000)],
             Self::W4 => vec![Workload::Sequence],
             Self::W6 => vec![Workload::Sleep],
+            Self::W8 => vec![Workload::Children],
+            Self::W9 => vec![Workload::Events],
             Self::Open => vec![Workload::Open],
         }
     }
@@ -74,7 +82,9 @@ pub(super) async fn run(
     if workload == Workload::Open {
         return reopened(hub, clients, n.unwrap_or(1_000_000), dir).await;
     }
-    hub.worker().register((say_hello, hello_sequence, square, fan_out, sequence, sleep)).start()?;
+    let functions =
+        ((say_hello, hello_sequence), (square, fan_out, sequence), (sleep, collect), (parent, child));
+    hub.worker().register(functions).start()?;
     // One instance beforehand: threads are there, caches warm.
     hub.client().start(hello_sequence, ()).await?.output().await?;
     let run = match workload {
@@ -82,6 +92,8 @@ pub(super) async fn run(
         Workload::HelloOne => hello_one(&hub, n.unwrap_or(2000)).await?,
         Workload::FanOut(wide) => fan(&hub, wide, n.unwrap_or(wide)).await?,
         Workload::Sequence => in_sequence(&hub, n.unwrap_or(2000)).await?,
+        Workload::Children => families(&hub, clients, n.unwrap_or(1000)).await?,
+        Workload::Events => events(&hub, n.unwrap_or(10_000)).await?,
         Workload::Sleep | Workload::Open => sleepers(&hub, n.unwrap_or(10_000)).await?,
     };
     hub.close().await?;
@@ -235,4 +247,68 @@ async fn sleepers(hub: &TaskHub, n: u32) -> strandline::Result<Run> {
     }
     let spent = stopwatch.stop(hub).await;
     Ok(Run { name: "w6".to_owned(), items: u64::from(n), clients: n, latencies, spent, halves: None })
+}
+
+/// W8: `n` parents, each with ten children that call one activity.
+async fn families(hub: &TaskHub, clients: u32, n: u32) -> strandline::Result<Run> {
+    let left = Arc::new(AtomicU64::new(u64::from(n)));
+    let stopwatch = Stopwatch::start(hub);
+    let tasks: Vec<_> = (0..clients)
+        .map(|_| {
+            let (client, left) = (hub.client(), left.clone());
+            tokio::spawn(async move {
+                let mut latencies = Latencies::new();
+                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+                    let begin = Instant::now();
+                    client.start(parent, 10).await?.output().await?;
+                    latencies.record(begin.elapsed());
+                }
+                Ok::<_, strandline::Error>(latencies)
+            })
+        })
+        .collect();
+    let mut latencies = Latencies::new();
+    for task in tasks {
+        latencies.merge(&task.await??);
+    }
+    let spent = stopwatch.stop(hub).await;
+    Ok(Run { name: "w8".to_owned(), items: u64::from(n), clients, latencies, spent, halves: None })
+}
+
+/// Instances that wait for events in W9.
+const COLLECTORS: u32 = 100;
+
+/// W9: `n` events to 100 waiting instances, each from a client of its own that waits for each answer.
+async fn events(hub: &TaskHub, n: u32) -> strandline::Result<Run> {
+    let each = u64::from(n.div_ceil(COLLECTORS));
+    let client = hub.client();
+    let mut collectors = Vec::new();
+    for _ in 0..COLLECTORS {
+        let run = client.start(collect, each).await?;
+        run.wait_started().await?;
+        collectors.push(run);
+    }
+    let stopwatch = Stopwatch::start(hub);
+    let tasks: Vec<_> = collectors
+        .into_iter()
+        .map(|run| {
+            tokio::spawn(async move {
+                let mut latencies = Latencies::new();
+                for reading in 0..each {
+                    let begin = Instant::now();
+                    run.raise(READING, reading).await?;
+                    latencies.record(begin.elapsed());
+                }
+                run.output().await?;
+                Ok::<_, strandline::Error>(latencies)
+            })
+        })
+        .collect();
+    let mut latencies = Latencies::new();
+    for task in tasks {
+        latencies.merge(&task.await??);
+    }
+    let spent = stopwatch.stop(hub).await;
+    let items = each * u64::from(COLLECTORS);
+    Ok(Run { name: "w9".to_owned(), items, clients: COLLECTORS, latencies, spent, halves: None })
 }
