@@ -22,6 +22,8 @@ pub struct Entity {
     scheduled: BTreeMap<i32, Arc<EntityOperation>>,
     next_number: u64,
     bytes: usize,
+    /// Operations in the queue that belong to the section that holds the lock.
+    of_holder: usize,
 }
 
 /// The lock of an entity, held by a critical section.
@@ -87,6 +89,7 @@ impl Entity {
             scheduled: BTreeMap::new(),
             next_number: 0,
             bytes: 0,
+            of_holder: 0,
         }
     }
 
@@ -116,7 +119,10 @@ impl Entity {
 
     /// It has operations a worker could run now.
     pub fn is_ready(&self) -> bool {
-        self.runnable(1).next().is_some()
+        match &self.lock {
+            Some(_) => self.of_holder > 0,
+            None => self.runnable(1).next().is_some(),
+        }
     }
 
     /// It has something to hand out after a restart, now or once its lock is free.
@@ -146,7 +152,13 @@ impl Entity {
         let queued = Queued { number: self.next_number, item };
         self.next_number += 1;
         self.bytes += queued.bytes();
+        self.of_holder += usize::from(self.is_of_holder(&queued));
         self.queue.push_back(queued);
+    }
+
+    fn is_of_holder(&self, queued: &Queued) -> bool {
+        let Item::Operation(operation) = &queued.item else { return false };
+        self.lock.as_ref().is_some_and(|lock| lock.owner.made(operation))
     }
 
     pub(crate) fn enqueue(&mut self, operation: Arc<EntityOperation>) {
@@ -176,6 +188,7 @@ impl Entity {
         let at = self.queue.binary_search_by_key(&number, |queued| queued.number).ok()?;
         let queued = self.queue.remove(at)?;
         self.bytes -= queued.bytes();
+        self.of_holder -= usize::from(self.is_of_holder(&queued));
         match queued.item {
             Item::Operation(operation) => Some(operation),
             Item::Lock(_) => None,
@@ -211,6 +224,7 @@ impl Entity {
         let owner = owner.clone();
         self.bytes -= self.queue.pop_front().map_or(0, |queued| queued.bytes());
         self.lock = Some(Lock { owner: owner.clone(), releasing: false });
+        self.of_holder = self.queue.iter().filter(|queued| self.is_of_holder(queued)).count();
         Some(owner)
     }
 
@@ -247,6 +261,7 @@ impl Entity {
         entity.next_number = row.next_number;
         entity.bytes = entity.queue.iter().map(Queued::bytes).sum::<usize>()
             + entity.scheduled.values().map(|o| bytes_of(o)).sum::<usize>();
+        entity.of_holder = entity.queue.iter().filter(|queued| entity.is_of_holder(queued)).count();
         entity
     }
 
