@@ -39,5 +39,5 @@ pub use retry::{Predicate, RetryPolicy};
 pub use task::{TaskError, TaskHandle, TaskResult};
 pub use violation::{
     CRITICAL_SECTION, CUSTOM_STATUS_TOO_LONG, NON_DETERMINISM, NON_DURABLE_AWAIT, PANIC, TASK_CANCELED,
-    TOO_MANY_ACTIONS, panic_text,
+    TOO_MANY_ACTIONS, describe, panic_text,
 };

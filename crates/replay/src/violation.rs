@@ -88,7 +88,7 @@ impl Mismatch<'_> {
     pub(crate) fn into_failure(self, index: usize) -> FailureDetails {
         let (id, expected, actual, verdict) = match self {
             Self::Different { recorded, actual } => {
-                (recorded.id, of_event(recorded), of_action(actual), "the code now does something different")
+                (recorded.id, of_event(recorded), describe(actual), "the code now does something different")
             }
             Self::Missing { recorded } => (
                 recorded.id,
@@ -99,7 +99,7 @@ impl Mismatch<'_> {
             Self::Surplus { actual } => (
                 actual.id,
                 "nothing".to_owned(),
-                of_action(actual),
+                describe(actual),
                 "the code now does more than is recorded (a surplus action)",
             ),
             Self::EndMissing => (
@@ -162,7 +162,8 @@ fn of_event(event: &HistoryEvent) -> String {
     }
 }
 
-fn of_action(action: &Action) -> String {
+/// An action in a few words.
+pub fn describe(action: &Action) -> String {
     match &action.kind {
         ActionKind::ScheduleTask { name, version, .. } => named("activity", name, version.as_deref()),
         ActionKind::CreateTimer { .. } => "timer".to_owned(),

@@ -51,6 +51,7 @@ mod registry;
 mod retry;
 mod runner;
 mod task;
+pub mod testing;
 mod type_name;
 mod worker;
 
@@ -70,6 +71,7 @@ pub use register::{ActivityFn, OrchestratorFn, Outcome, Register, activity_fn, o
 pub use registry::Registry;
 pub use retry::{RetryContext, RetryPolicy};
 pub use task::{Task, Timeout};
+pub use testing::TestHub;
 pub use worker::RustWorker;
 
 /// Waits for the first of several tasks; the history decides which it is. Of several that were done

@@ -10,6 +10,6 @@ pub use strandline_model::Timestamp;
 pub use crate::durations::{days, hours, millis, minutes, secs};
 pub use crate::{
     Activity, ActivityContext, Callable, Client, Context, ContinueAsNew, Error, Event, Instance, Json, Named,
-    Orchestration, OrchestrationContext, Registry, Result, RetryPolicy, State, Task, TaskHub, TimeoutError,
-    activity, activity_fn, bail, ensure, orchestrator, orchestrator_fn, select, try_join_all,
+    Orchestration, OrchestrationContext, Registry, Result, RetryPolicy, State, Task, TaskHub, TestHub,
+    TimeoutError, activity, activity_fn, bail, ensure, orchestrator, orchestrator_fn, select, try_join_all,
 };

@@ -41,6 +41,11 @@ impl<F> Drop for Quiet<F> {
     }
 }
 
+/// Runs `f` without its log lines.
+pub(crate) fn silently<T>(f: impl FnOnce() -> T) -> T {
+    with_default(&SILENCE, f)
+}
+
 /// Registered with `tracing` once, and for good. An unregistered dispatcher such as `Dispatch::none`
 /// will not do: where the program has a single subscriber, a place in the code that is first reached
 /// under it would be remembered as disabled for ever.

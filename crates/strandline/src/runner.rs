@@ -31,6 +31,32 @@ struct Held {
     promised: Cell<bool>,
 }
 
+impl Program {
+    /// An execution of one of its orchestrators, at its beginning.
+    pub(crate) fn execution(
+        &self,
+        instance: InstanceId,
+        execution: ExecutionId,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Execution, FailureDetails> {
+        let Some(code) = self.functions.orchestrators.find(name, version).cloned() else {
+            return Err(not_found("OrchestratorTaskNotFound", "orchestrator", name, version));
+        };
+        let orchestrator: Orchestrator = Box::new(move |handle: ContextHandle, input| {
+            let ctx = OrchestrationContext::new(handle.clone());
+            Box::pin(Quiet::new(handle, async move {
+                match code(ctx, input).await {
+                    Ok(output) => Ending::Completed(output),
+                    Err(error) => error.into_ending(),
+                }
+            }))
+        });
+        let identity = Identity { instance, execution, actions_max: self.settings.actions_max };
+        Ok(Execution::new(identity, orchestrator))
+    }
+}
+
 impl Runner {
     pub(crate) fn new(program: Arc<Program>) -> Self {
         Self { program, held: HashMap::new(), by_use: BTreeMap::new(), uses: 0, bytes: 0 }
@@ -87,26 +113,8 @@ impl Runner {
             };
         };
         drop(held);
-        let orchestrators = &self.program.functions.orchestrators;
-        let Some(code) = orchestrators.find(&turn.name, turn.version.as_deref()).cloned() else {
-            let version = turn.version.as_deref();
-            return Err(not_found("OrchestratorTaskNotFound", "orchestrator", &turn.name, version));
-        };
-        let orchestrator: Orchestrator = Box::new(move |handle: ContextHandle, input| {
-            let ctx = OrchestrationContext::new(handle.clone());
-            Box::pin(Quiet::new(handle, async move {
-                match code(ctx, input).await {
-                    Ok(output) => Ending::Completed(output),
-                    Err(error) => error.into_ending(),
-                }
-            }))
-        });
-        let identity = Identity {
-            instance: turn.instance.clone(),
-            execution: turn.execution,
-            actions_max: self.program.settings.actions_max,
-        };
-        let mut execution = Execution::new(identity, orchestrator);
+        let (instance, version) = (turn.instance.clone(), turn.version.as_deref());
+        let mut execution = self.program.execution(instance, turn.execution, &turn.name, version)?;
         execution.replay(past);
         Ok(execution)
     }

@@ -19,7 +19,7 @@ use crate::runner::Runner;
 /// Runs the activities and orchestrators of a [`Registry`](crate::Registry) inside this process.
 #[derive(Clone)]
 pub struct RustWorker {
-    program: Arc<Program>,
+    pub(crate) program: Arc<Program>,
 }
 
 pub(crate) struct Program {

@@ -1,0 +1,10 @@
+//! The test hub, and histories in files, as users' tests use them.
+
+mod activities;
+mod determinism;
+mod golden;
+mod histories;
+mod misuse;
+mod patterns;
+mod support;
+mod texts;
