@@ -66,7 +66,7 @@ impl Activities {
                     self.working.insert((now.saturating_add(duration), self.calls), call);
                 }
                 None => {
-                    if let Some(done) = self.run(call, worker) {
+                    if let Some(done) = self.finish(call, worker) {
                         return Some(done);
                     }
                 }
@@ -90,14 +90,14 @@ impl Activities {
                 let text = format!("the activity did not finish within {limit:?}");
                 return Some((call, Err(FailureDetails::new("TimeoutError", text))));
             }
-            if let Some(done) = self.run(call, worker) {
+            if let Some(done) = self.finish(call, worker) {
                 return Some(done);
             }
         }
         None
     }
 
-    fn run(&mut self, call: Call, worker: &RustWorker) -> Option<(Call, ActivityResult)> {
+    fn finish(&mut self, call: Call, worker: &RustWorker) -> Option<(Call, ActivityResult)> {
         let name = call.task.name.to_ascii_lowercase();
         if let Some(failures) = self.failures.get_mut(&name)
             && let Some((times, failure)) = failures.front_mut()
@@ -112,7 +112,7 @@ impl Activities {
         let result = if let Some(fake) = self.fakes.get_mut(&name) {
             fake(call.task.input.as_deref())
         } else if worker.serves_activity(&call.task.name, call.task.version.as_deref()) {
-            self.run_code(&call, worker)
+            self.run(worker.run_activity(call.work()))
         } else {
             self.unserved.push(call);
             return None;
@@ -120,19 +120,18 @@ impl Activities {
         Some((call, result))
     }
 
-    /// On a runtime, since activities may need one; a test that runs on a runtime itself must not
-    /// block it, so it gets a thread.
-    fn run_code(&mut self, call: &Call, worker: &RustWorker) -> ActivityResult {
+    /// Runs user code on a runtime, since it may need one; a test that runs on a runtime itself must
+    /// not block it, so the code gets a thread.
+    pub(super) fn run<T: Send>(&mut self, code: impl Future<Output = T> + Send) -> T {
         let runtime = self.runtime.get_or_insert_with(|| {
             let built = Builder::new_current_thread().enable_all().build();
             built.expect("the system gives no resources for a runtime to run activities on")
         });
-        let future = worker.run_activity(call.work());
         if Handle::try_current().is_err() {
-            return runtime.block_on(future);
+            return runtime.block_on(code);
         }
         std::thread::scope(|scope| {
-            let thread = scope.spawn(|| runtime.block_on(future));
+            let thread = scope.spawn(|| runtime.block_on(code));
             thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
         })
     }

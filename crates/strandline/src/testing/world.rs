@@ -4,11 +4,15 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use strandline_engine::worker::{Turn, Worker};
+use strandline_engine::worker::{EntityBatch, Turn, Worker};
 use strandline_hub::{
-    Command, Effect, Identity, Instance, OpenTask, Partition, Reply, TurnFinished, decide, evolve,
+    Command, Effect, Entity, EntityFinished, Identity, Instance, OpenTask, Partition, Reply, TurnFinished,
+    decide, evolve,
 };
-use strandline_model::{Empty, EventKind, ExecutionId, HistoryEvent, InstanceId, TaskScheduled, Timestamp};
+use strandline_model::limits::OPERATIONS_PER_BATCH;
+use strandline_model::{
+    Empty, EntityId, EventKind, ExecutionId, HistoryEvent, InstanceId, TaskScheduled, Timestamp,
+};
 
 use super::activities::Activities;
 use super::turns::Turns;
@@ -86,15 +90,19 @@ impl World {
     }
 
     pub(super) fn command(&mut self, command: Command) -> Reply {
+        // There is nothing but what is in memory.
         for id in self.partition.missing(&command) {
-            self.partition.install(id, None);
+            if id.is_entity() {
+                self.partition.install_entity(id, None);
+            } else {
+                self.partition.install(id, None);
+            }
         }
         let decision = decide(&self.partition, self.now, command);
         for record in decision.records {
             let key = record.key();
             evolve(&mut self.partition, record);
-            let ready = key.filter(|id| self.partition.instance(id.as_str()).is_some_and(Instance::is_ready));
-            if let Some(id) = ready
+            if let Some(id) = key.filter(|id| self.is_ready(id))
                 && self.queued.insert(id.clone())
             {
                 self.ready.push_back(id);
@@ -104,6 +112,14 @@ impl World {
             self.carry_out(effect);
         }
         decision.reply
+    }
+
+    fn is_ready(&self, id: &InstanceId) -> bool {
+        if id.is_entity() {
+            self.partition.entity(id.as_str()).is_some_and(Entity::is_ready)
+        } else {
+            self.partition.instance(id.as_str()).is_some_and(Instance::is_ready)
+        }
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -158,7 +174,11 @@ impl World {
         }
         if let Some(id) = self.ready.pop_front() {
             self.queued.remove(&id);
-            self.turn(&id);
+            if id.is_entity() {
+                self.operations(&id);
+            } else {
+                self.turn(&id);
+            }
             return true;
         }
         let Some(code) = &self.code else { return false };
@@ -209,6 +229,26 @@ impl World {
         self.command(Command::TurnFinished(Box::new(finished)));
     }
 
+    /// Runs what waits for an entity.
+    fn operations(&mut self, id: &InstanceId) {
+        let Some(entity) = self.partition.entity(id.as_str()) else { return };
+        let (Some(code), Ok(entity_id)) = (&self.code, EntityId::parse(id.as_str())) else { return };
+        if !code.worker.entities().iter().any(|name| name == entity_id.name()) {
+            return;
+        }
+        let waiting =
+            entity.runnable(OPERATIONS_PER_BATCH).map(|(number, operation)| (number, operation.clone()));
+        let (given, operations): (Vec<_>, Vec<_>) = waiting.unzip();
+        if given.is_empty() {
+            return;
+        }
+        let batch = EntityBatch { entity: entity_id, state: entity.state.clone(), operations };
+        let outcome = self.activities.run(code.worker.run_entity(batch));
+        let entropy = u128::from(self.next_random());
+        let finished = EntityFinished { id: id.clone(), given, outcome, entropy };
+        self.command(Command::EntityFinished(Box::new(finished)));
+    }
+
     /// Lets time pass, and stops wherever something is due.
     pub(super) fn advance(&mut self, duration: Duration) {
         let until = self.now.saturating_add(duration);
@@ -255,6 +295,7 @@ impl World {
                 format!("a timer that fires in {rest:?} (let time pass with `hub.advance(..)`)")
             }
             OpenTask::SubOrchestration { instance } => format!("sub-orchestration '{instance}'"),
+            OpenTask::EntityCall { entity } => format!("entity '{entity}'"),
             OpenTask::Activity { .. } => match self.activities.unserved(&instance.id, id) {
                 Some(name) => format!(
                     "activity '{name}', which nobody serves (register it, or give it a stand-in with `.fake(..)`)"
