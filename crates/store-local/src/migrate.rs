@@ -75,3 +75,155 @@ fn index_slice(txn: &WriteTransaction, last: &[u8]) -> Result<(usize, Option<Vec
     changes.apply(txn)?;
     Ok((rows, next))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use strandline_hub::query::InstanceQuery;
+    use strandline_hub::row::{InstanceRow, InstanceRows, PartitionRow, PartitionRows};
+    use strandline_model::{InstanceId, RuntimeStatus, Timestamp, partition_of};
+    use strandline_store::disk::{Disk, LossyDisk};
+    use strandline_store::{Batch, Budget, PartitionRef, Scan, Store};
+
+    use super::*;
+    use crate::{LocalOptions, LocalStore, format};
+
+    const PARTITIONS: u16 = 3;
+
+    fn open(disk: &LossyDisk) -> Result<LocalStore, StoreError> {
+        LocalStore::open_on(Arc::new(disk.clone()), LocalOptions::simulated(9))
+    }
+
+    fn rows(ids: impl Iterator<Item = String>, status: RuntimeStatus) -> Vec<(u16, InstanceRows)> {
+        let row = |id: &str| InstanceRow {
+            id: id.to_owned(),
+            execution_id: vec![0; 16],
+            status: status.into(),
+            created: Timestamp::from_millis(id.len() as i64),
+            pending: status == RuntimeStatus::Pending,
+            ..InstanceRow::default()
+        };
+        let rows = ids.map(|id| {
+            let rows = InstanceRows {
+                row: Some(row(&id)),
+                id: InstanceId::trusted(&*id),
+                chunks: Vec::new(),
+                dropped: Vec::new(),
+                active: false,
+            };
+            (partition_of(&id, PARTITIONS), rows)
+        });
+        rows.collect()
+    }
+
+    fn flush(store: &LocalStore, hub: u32, position: u64, rows: &[(u16, InstanceRows)]) {
+        for partition in 0..PARTITIONS {
+            let at = PartitionRef { hub, partition };
+            let epoch = store.acquire(at).unwrap().epoch;
+            let batch = Batch { at, epoch, position, time: Timestamp::EPOCH, records: vec![1] };
+            store.append(&[batch]).unwrap();
+            let instances = rows.iter().filter(|(p, _)| *p == partition).map(|(_, r)| r.clone()).collect();
+            let rows = PartitionRows {
+                partition: PartitionRow { position, ..PartitionRow::default() },
+                instances,
+                timers_added: Vec::new(),
+                timers_removed: Vec::new(),
+            };
+            store.flush(&[(at, rows)]).unwrap();
+        }
+    }
+
+    fn ids() -> impl Iterator<Item = String> {
+        (0..120).map(|n| format!("{n:0w$}", w = 1 + n % 5))
+    }
+
+    /// A disk as a program of format 1 leaves it.
+    fn old_disk() -> (LossyDisk, u32) {
+        let disk = LossyDisk::new(3);
+        let store = open(&disk).unwrap();
+        let hub = store.create_hub("default", PARTITIONS).unwrap().number;
+        flush(&store, hub, 1, &rows(ids(), RuntimeStatus::Running));
+        store.close().unwrap();
+        drop(store);
+        make_old(&disk);
+        (disk, hub)
+    }
+
+    fn make_old(disk: &LossyDisk) {
+        let tables = Tables::open(disk, 1 << 20).unwrap();
+        tables.release().unwrap();
+        let stripped = tables.write(|txn| {
+            txn.delete_table(BY_STATUS)?;
+            txn.delete_table(BY_NAME)?;
+            txn.delete_table(SECRETS)?;
+            txn.open_table(META)?.remove(INDEXED)?;
+            Ok(())
+        });
+        stripped.unwrap();
+        tables.close();
+        let format = disk.open(format::FILE).unwrap();
+        let mut text = vec![0; format.len().unwrap() as usize];
+        format.read_at(&mut text, 0).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let text = text.replace("version 2", "version 1").replace("min_reader 2", "min_reader 1");
+        format.write_at(text.as_bytes(), 0).unwrap();
+        format.sync().unwrap();
+    }
+
+    fn version(disk: &LossyDisk) -> u32 {
+        format::check(disk, "here").unwrap().version
+    }
+
+    fn listed(store: &LocalStore, hub: u32, status: RuntimeStatus) -> BTreeSet<String> {
+        let query = InstanceQuery { statuses: [status].into(), ..InstanceQuery::default() };
+        let (hidden, budget) = (BTreeSet::new(), Budget { rows: 10_000, time: None });
+        let scan = Scan { hub, query: &query, after: None, hidden: &hidden, budget };
+        let page = store.list(&scan, 1000).unwrap();
+        assert_eq!(store.count(&scan).unwrap().instances, page.instances.len() as u64);
+        page.instances.iter().map(|i| i.id.to_string()).collect()
+    }
+
+    #[test]
+    fn stores_of_format_1_get_their_indexes() {
+        let (disk, hub) = old_disk();
+        assert_eq!(version(&disk), 1);
+        let store = open(&disk).unwrap();
+        assert_eq!(version(&disk), 2);
+        assert_eq!(listed(&store, hub, RuntimeStatus::Running), ids().collect());
+        let secret = store.secret().unwrap();
+        let some: Vec<String> = ids().step_by(3).collect();
+        flush(&store, hub, 2, &rows(some.iter().cloned(), RuntimeStatus::Pending));
+        drop(store);
+        let store = open(&disk).unwrap();
+        assert_eq!(listed(&store, hub, RuntimeStatus::Pending), some.iter().cloned().collect());
+        assert_eq!(listed(&store, hub, RuntimeStatus::Running), ids().filter(|i| !some.contains(i)).collect());
+        assert_eq!(store.secret().unwrap(), secret);
+    }
+
+    #[test]
+    fn building_indexes_survives_power_cuts() {
+        let (disk, hub) = old_disk();
+        let mut cuts = 0;
+        for n in 1.. {
+            let disk = disk.fork();
+            disk.crash_at(n);
+            let opened = open(&disk);
+            let crashed = disk.is_crashed();
+            drop(opened);
+            let disk = disk.reboot();
+            // A program that knows no indexes is kept out as soon as there may be some.
+            let tables = Tables::open(&disk, 1 << 20).unwrap();
+            let has_index = tables.read(|txn| Ok(txn.open_table(BY_STATUS).is_ok())).unwrap();
+            assert!(version(&disk) == 2 || !has_index);
+            drop(tables);
+            assert_eq!(listed(&open(&disk).unwrap(), hub, RuntimeStatus::Running), ids().collect());
+            if !crashed {
+                break;
+            }
+            cuts += 1;
+        }
+        assert!(cuts > 10, "{cuts} operations");
+    }
+}

@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use strandline_hub::message::Message;
+use strandline_hub::query::{Cursor, InstanceQuery};
 use strandline_hub::row::TimerKey;
 use strandline_hub::{Command, Decision, Discard, Effect, Lookup, Partition, Refusal, Reply, decide, evolve};
 use strandline_model::{EventKind, ExecutionId, HistoryEvent, InstanceId, Timestamp};
@@ -74,6 +75,8 @@ pub trait Ticket {
 pub enum Input<T> {
     Command { command: Command, ticket: Option<T> },
     Read { id: InstanceId, read: Read, ticket: T },
+    /// Asks for what the tables do not show yet of a list: at most `max` instances after a cursor.
+    Overlay { query: Arc<InstanceQuery>, after: Option<Cursor>, max: usize, ticket: T },
 }
 
 /// Whether new work is taken. Results of work under way always are.
@@ -298,6 +301,10 @@ impl<T: Ticket> Pipeline<T> {
             match input {
                 Input::Command { command, ticket } => self.take_command(command, ticket, store, intake)?,
                 Input::Read { id, read, ticket } => self.read(id, read, ticket, store)?,
+                Input::Overlay { query, after, max, ticket } => {
+                    let overlay = self.partition.overlay(&query, after.as_ref(), max);
+                    self.answer(ticket, Answer::Overlay(overlay));
+                }
             }
         }
         self.evict();

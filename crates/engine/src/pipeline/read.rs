@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strandline_hub::query::Overlay;
 use strandline_hub::{EntityStatus, InstanceStatus, Reply};
 use strandline_model::{ExecutionId, HistoryEvent, InstanceId, RuntimeStatus};
 use strandline_store::{PartitionRef, Store, StoreError};
@@ -34,6 +35,7 @@ pub enum Answer {
     History(Option<HistoryPage>),
     /// `None`: there is nothing of this entity.
     Entity(Option<Box<EntityStatus>>),
+    Overlay(Overlay),
 }
 
 /// Consecutive events of an execution.

@@ -8,6 +8,7 @@ mod flush;
 mod log;
 mod node;
 mod pool;
+mod query;
 mod running;
 
 use std::sync::mpsc;
@@ -19,6 +20,7 @@ use tokio::runtime::Handle;
 
 pub use activities::RunningActivity;
 pub use node::{Hub, Node, Opener};
+pub use query::{InstancePage, ListError};
 
 use crate::pipeline::{Answer, PipelineConfig};
 

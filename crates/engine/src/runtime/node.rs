@@ -426,7 +426,7 @@ impl Hub {
     }
 
     /// The hub as it runs now; waits while it recovers from a failure.
-    async fn running(&self) -> Result<Arc<Running>, CallError> {
+    pub(super) async fn running(&self) -> Result<Arc<Running>, CallError> {
         let mut changes = self.state.phase.subscribe();
         let settled = changes.wait_for(|phase| !matches!(phase, Phase::Recovering)).await;
         match settled.as_deref() {

@@ -49,6 +49,8 @@ pub(crate) struct Running {
     shared: Arc<Shared>,
     /// Which opening of the store this is.
     incarnation: u64,
+    /// What marks this store's continuation tokens.
+    pub(crate) secret: [u8; 32],
 }
 
 #[derive(Default)]
@@ -88,8 +90,10 @@ impl Running {
         let _ = getrandom::fill(&mut seed);
         let activities = Activities::new(shared.runtime.clone(), options.activities_max);
         let entities = Entities::new(shared.runtime.clone(), options.entities_max);
+        let secret = store.secret()?;
         let running = Arc::new(Self {
             info,
+            secret,
             store,
             log,
             clock: EngineClock::starting_at(last),

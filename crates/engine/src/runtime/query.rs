@@ -1,0 +1,135 @@
+//! Lists and counts of a running hub: see [`crate::list`] for how they come about.
+
+use std::sync::Arc;
+
+use strandline_hub::InstanceStatus;
+use strandline_hub::query::{Cursor, InstanceQuery, InvalidQuery, check_page_size};
+use strandline_store::{Budget, Count, Page, Scan, Store, StoreError};
+use tokio::sync::oneshot;
+
+use super::running::Running;
+use super::{CallError, Hub};
+use crate::list::{InvalidToken, Overlays, TokenKey};
+use crate::pipeline::{Answer, Input};
+
+/// Part of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstancePage {
+    /// In the order of the query. There may be fewer than asked for, even none, though more follow.
+    pub instances: Vec<InstanceStatus>,
+    /// Where the next page begins; `None` on the last one.
+    pub continuation_token: Option<String>,
+}
+
+/// Why there is no list.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Query(#[from] InvalidQuery),
+    #[error(transparent)]
+    Token(#[from] InvalidToken),
+    #[error("the tables can't be read: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl Hub {
+    /// A page of at most `size` instances, from where `token` says on. What a call was told before, the
+    /// page shows. It never waits for a flush.
+    pub async fn list(
+        &self,
+        query: &Arc<InstanceQuery>,
+        token: Option<&str>,
+        size: usize,
+    ) -> Result<InstancePage, ListError> {
+        query.check()?;
+        check_page_size(size)?;
+        let running = self.running().await?;
+        let key = TokenKey::new(&running.secret, running.info.number);
+        let after = token.map(|token| key.read(query, token)).transpose()?;
+        let wanted = Overlays::wanted(size);
+        let overlays = running.overlays(query, after.as_ref(), wanted).await?;
+        let (store, hub, asked) = (running.store.clone(), running.info.number, query.clone());
+        // Neither a hub that closes nor one that starts over waits for this.
+        drop(running);
+        let page = blocking(move || -> Result<Page, StoreError> {
+            let (query, after, hidden) = (&*asked, after.as_ref(), overlays.hidden());
+            let scan = Scan { hub, query, after, hidden, budget: Budget::default() };
+            let tables = store.list(&scan, wanted)?;
+            Ok(overlays.merge(query, tables, size))
+        });
+        let Page { instances, next } = page.await?;
+        Ok(InstancePage { instances, continuation_token: next.map(|next| key.write(query, &next)) })
+    }
+
+    /// How many instances match. Those that change meanwhile may count or not.
+    pub async fn count(&self, query: &Arc<InstanceQuery>) -> Result<u64, ListError> {
+        query.check()?;
+        let running = self.running().await?;
+        let overlays = Arc::new(running.overlays(query, None, 0).await?);
+        let (store, hub) = (running.store.clone(), running.info.number);
+        drop(running);
+        let mut sum = overlays.matching();
+        let mut after: Option<Cursor> = None;
+        loop {
+            let (store, query, overlays) = (store.clone(), query.clone(), overlays.clone());
+            // In slices, so that a count that nobody waits for any more comes to an end.
+            let slice = blocking(move || count_slice(&*store, hub, &query, after.as_ref(), &overlays));
+            let Count { instances, next } = slice.await?;
+            sum += instances;
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(sum),
+            }
+        }
+    }
+}
+
+fn count_slice(
+    store: &dyn Store,
+    hub: u32,
+    query: &InstanceQuery,
+    after: Option<&Cursor>,
+    overlays: &Overlays,
+) -> Result<Count, StoreError> {
+    let budget = Budget { rows: 100_000, ..Budget::default() };
+    store.count(&Scan { hub, query, after, hidden: overlays.hidden(), budget })
+}
+
+impl Running {
+    /// What the tables do not show yet, of all partitions.
+    async fn overlays(
+        &self,
+        query: &Arc<InstanceQuery>,
+        after: Option<&Cursor>,
+        max: usize,
+    ) -> Result<Overlays, CallError> {
+        let ask = |partition| {
+            let (ticket, answer) = oneshot::channel();
+            let (query, after) = (query.clone(), after.cloned());
+            self.submit(partition, Input::Overlay { query, after, max, ticket });
+            answer
+        };
+        let answers: Vec<_> = (0..self.info.partitions).map(ask).collect();
+        let mut overlays = Vec::with_capacity(answers.len());
+        for answer in answers {
+            match answer.await {
+                Ok(Answer::Overlay(overlay)) => overlays.push(overlay),
+                _ => return Err(CallError::OutcomeUnknown),
+            }
+        }
+        Ok(overlays.into_iter().collect())
+    }
+}
+
+/// Reads tables without holding up the runtime.
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, ListError> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(result) => Ok(result?),
+        // The runtime shuts down.
+        Err(_) => Err(CallError::Closed.into()),
+    }
+}
