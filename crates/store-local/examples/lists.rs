@@ -80,17 +80,19 @@ fn measure(store: &LocalStore, hub: u32, instances: u64) -> Result<(), StoreErro
         ("status Failed (1 in 1,000)", InstanceQuery { statuses: [Failed].into(), ..all() }),
         ("status Running (none)", InstanceQuery { statuses: [Running].into(), ..all() }),
         ("name (1 in 10)", InstanceQuery { name: Some("Order3".into()), ..all() }),
-        ("name and Failed", InstanceQuery {
-            name: Some("Order3".into()),
-            statuses: [Failed].into(),
-            ..all()
-        }),
+        (
+            "name and Failed",
+            InstanceQuery { name: Some("Order3".into()), statuses: [Failed].into(), ..all() },
+        ),
         ("created before the middle", InstanceQuery { created_to: Some(middle), ..all() }),
-        ("created in 100 ms of the middle", InstanceQuery {
-            created_from: Some(middle),
-            created_to: Some(middle.saturating_add(Duration::from_millis(100))),
-            ..all()
-        }),
+        (
+            "created in 100 ms of the middle",
+            InstanceQuery {
+                created_from: Some(middle),
+                created_to: Some(middle.saturating_add(Duration::from_millis(100))),
+                ..all()
+            },
+        ),
         ("prefix of 2 digits", InstanceQuery { id_prefix: Some("3f".into()), ..all() }),
         ("prefix of 6 digits", InstanceQuery { id_prefix: Some("3fa14c".into()), ..all() }),
         ("tag (1 in 100)", InstanceQuery { tags: tags("17"), ..all() }),

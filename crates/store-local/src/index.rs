@@ -1,8 +1,10 @@
-//! The indexes over instances: by status and by name, of a whole hub, each with the newest first.
+//! The indexes over instances: of each partition by status and by name, with the newest first.
 //!
-//! A list of all instances is merged from the few statuses, so creation times need no index of their own;
-//! a list by id is merged from the partitions' rows. Entries have no values: what else a query asks for
-//! is in the row.
+//! A list of a hub is merged from its partitions. Flushes write a partition at a time, so its entries
+//! stand together and share pages; in one index over the hub each flush would touch all that is recent.
+//! A list of all instances is merged from the few statuses, too, so creation times need no index of
+//! their own; a list by id is merged from the rows. Entries have no values: what else a query asks for is
+//! in the row.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +12,9 @@ use redb::WriteTransaction;
 use strandline_hub::query::Cursor;
 use strandline_hub::row::{InstanceHead, InstanceRow};
 use strandline_model::{EventKind, InstanceId, RuntimeStatus, Timestamp};
+use strandline_store::PartitionRef;
 
+use crate::keys;
 use crate::schema::{BY_NAME, BY_STATUS};
 use crate::tables::Problem;
 
@@ -51,18 +55,18 @@ impl Changes {
     /// An instance's row was replaced; `None` is no row.
     pub(crate) fn replaced(
         &mut self,
-        hub: u32,
+        at: PartitionRef,
         id: &str,
         old: Option<Indexed<'_>>,
         new: Option<Indexed<'_>>,
     ) {
         if old.map(|i| (i.status, i.created)) != new.map(|i| (i.status, i.created)) {
-            let key = |i: Indexed<'_>| entry(status(hub, i.status), i.created, id);
+            let key = |i: Indexed<'_>| entry(status(at, i.status), i.created, id);
             self.by_status.extend(old.map(|old| (key(old), false)));
             self.by_status.extend(new.map(|new| (key(new), true)));
         }
         if old.map(|i| (i.name, i.created)) != new.map(|i| (i.name, i.created)) {
-            let key = |i: Indexed<'_>| entry(name(hub, i.name), i.created, id);
+            let key = |i: Indexed<'_>| entry(name(at, i.name), i.created, id);
             self.by_name.extend(old.map(|old| (key(old), false)));
             self.by_name.extend(new.map(|new| (key(new), true)));
         }
@@ -84,17 +88,17 @@ impl Changes {
     }
 }
 
-/// The part of the status index that belongs to one status.
-pub(crate) fn status(hub: u32, status: i32) -> Vec<u8> {
-    let mut key = hub.to_be_bytes().to_vec();
+/// The part of the status index that belongs to one status of a partition.
+pub(crate) fn status(at: PartitionRef, status: i32) -> Vec<u8> {
+    let mut key = keys::partition(at).to_vec();
     // A status this version does not know is listed as what it is taken for when it is read.
     key.push(RuntimeStatus::try_from(status).unwrap_or(RuntimeStatus::Failed) as u8);
     key
 }
 
-/// The part of the name index that belongs to one name.
-pub(crate) fn name(hub: u32, name: &str) -> Vec<u8> {
-    let mut key = hub.to_be_bytes().to_vec();
+/// The part of the name index that belongs to one name of a partition.
+pub(crate) fn name(at: PartitionRef, name: &str) -> Vec<u8> {
+    let mut key = keys::partition(at).to_vec();
     // Behind its length no name is the beginning of another.
     key.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_be_bytes());
     key.extend_from_slice(name.as_bytes());

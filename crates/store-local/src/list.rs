@@ -81,7 +81,7 @@ impl<'s> Reader<'s> {
         }
         let rows = txn.open_table(INSTANCES)?;
         let candidates = match scan.query.order() {
-            Order::Created => Candidates::Entries(entries(txn, scan)?),
+            Order::Created => Candidates::Entries(entries(txn, scan, partitions)?),
             Order::Id => Candidates::Rows(rows_by_id(&rows, scan, partitions)?),
         };
         Ok(Self { scan, partitions, rows, candidates })
@@ -149,23 +149,23 @@ impl Found<'_> {
 }
 
 /// The parts of an index that hold all that can match.
-fn entries(txn: &ReadTransaction, scan: &Scan<'_>) -> Result<Merge<()>, Problem> {
+fn entries(txn: &ReadTransaction, scan: &Scan<'_>, partitions: u16) -> Result<Merge<()>, Problem> {
     let statuses = scan.query.possible_statuses();
     let name = name_to_use(scan.query, &statuses);
-    let (table, parts) = match name {
-        Some(name) => (BY_NAME, vec![index::name(scan.hub, name)]),
-        None => {
-            let part = |s: RuntimeStatus| index::status(scan.hub, s as i32);
-            (BY_STATUS, statuses.into_iter().map(part).collect())
+    let table = txn.open_table(if name.is_some() { BY_NAME } else { BY_STATUS })?;
+    let parts = (0..partitions).flat_map(|partition| {
+        let at = PartitionRef { hub: scan.hub, partition };
+        match name {
+            Some(name) => vec![index::name(at, name)],
+            None => statuses.iter().map(|s| index::status(at, *s as i32)).collect(),
         }
-    };
+    });
     let begin = match scan.after {
         Some(Cursor::Created { created, id }) => Some(index::place(*created, id.as_str())),
         _ => None,
     };
     let begin = begin.max(scan.query.created_before().map(index::begin_of));
     let end = scan.query.created_from.map(index::end_of);
-    let table = txn.open_table(table)?;
     let mut merge = Merge::default();
     for part in parts {
         let from = [&*part, begin.as_deref().unwrap_or_default()].concat();

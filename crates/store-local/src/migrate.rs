@@ -65,7 +65,7 @@ fn index_slice(txn: &WriteTransaction, last: &[u8]) -> Result<(usize, Option<Vec
         let at = keys::partition_of(key.value()).ok_or_else(damaged)?;
         let id = keys::instance_of(key.value()).ok_or_else(damaged)?;
         let head: InstanceHead = decode("instances", value.value())?;
-        changes.replaced(at.hub, id.as_str(), None, Some(Indexed::head(&head)));
+        changes.replaced(at, id.as_str(), None, Some(Indexed::head(&head)));
         rows += 1;
         if rows == SLICE {
             next = Some(key.value().to_vec());
@@ -198,7 +198,10 @@ mod tests {
         drop(store);
         let store = open(&disk).unwrap();
         assert_eq!(listed(&store, hub, RuntimeStatus::Pending), some.iter().cloned().collect());
-        assert_eq!(listed(&store, hub, RuntimeStatus::Running), ids().filter(|i| !some.contains(i)).collect());
+        assert_eq!(
+            listed(&store, hub, RuntimeStatus::Running),
+            ids().filter(|i| !some.contains(i)).collect()
+        );
         assert_eq!(store.secret().unwrap(), secret);
     }
 

@@ -23,10 +23,10 @@ pub(crate) const TIMERS: TableDefinition<'static, &'static [u8], ()> = TableDefi
 pub(crate) const ACTIVE: TableDefinition<'static, &'static [u8], ()> = TableDefinition::new("active_v1");
 /// Entities, by partition and id.
 pub(crate) const ENTITIES: Bytes = TableDefinition::new("entities_v1");
-/// Instances by status, then newest first; see [`crate::index`].
+/// Instances by partition and status, then newest first; see [`crate::index`].
 pub(crate) const BY_STATUS: TableDefinition<'static, &'static [u8], ()> =
     TableDefinition::new("by_status_v1");
-/// Instances by the orchestrator's name, then newest first.
+/// Instances by partition and the orchestrator's name, then newest first.
 pub(crate) const BY_NAME: TableDefinition<'static, &'static [u8], ()> = TableDefinition::new("by_name_v1");
 /// What nobody outside may learn, by name.
 pub(crate) const SECRETS: TableDefinition<'static, &'static str, &'static [u8]> =

@@ -369,7 +369,7 @@ impl Tables {
                     };
                     let old = old.map(|old| decode::<InstanceHead>("instances", old.value())).transpose()?;
                     let new = instance.row.as_ref().map(Indexed::row);
-                    index.replaced(at.hub, id, old.as_ref().map(Indexed::head), new);
+                    index.replaced(at, id, old.as_ref().map(Indexed::head), new);
                     if let Some(row) = &instance.row {
                         let execution = execution_of(row)?;
                         for (number, chunk) in &instance.chunks {

@@ -136,7 +136,8 @@ mod tests {
         let cursor = Cursor::Id(InstanceId::trusted("i-1"));
         let query = InstanceQuery { id_prefix: Some("i".into()), ..InstanceQuery::default() };
         let token = key().write(&query, &cursor);
-        for text in ["", "0", "zz", "ä", "00", &token[2..], &token[..token.len() - 2], &format!("{token}00")] {
+        for text in ["", "0", "zz", "ä", "00", &token[2..], &token[..token.len() - 2], &format!("{token}00")]
+        {
             assert_eq!(key().read(&query, text), Err(InvalidToken::Unknown), "{text}");
         }
         for position in 0..token.len() {
@@ -160,7 +161,11 @@ mod tests {
             InstanceQuery::default(),
             InstanceQuery { name: text("b"), ..InstanceQuery::default() },
             InstanceQuery { id_prefix: text("a"), ..InstanceQuery::default() },
-            InstanceQuery { name: text("a"), created_from: Some(Timestamp::EPOCH), ..InstanceQuery::default() },
+            InstanceQuery {
+                name: text("a"),
+                created_from: Some(Timestamp::EPOCH),
+                ..InstanceQuery::default()
+            },
             InstanceQuery { name: text("a"), created_to: Some(Timestamp::EPOCH), ..InstanceQuery::default() },
         ];
         for other in others {

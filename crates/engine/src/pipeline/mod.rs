@@ -73,10 +73,22 @@ pub trait Ticket {
 /// What comes into a partition.
 #[derive(Debug)]
 pub enum Input<T> {
-    Command { command: Command, ticket: Option<T> },
-    Read { id: InstanceId, read: Read, ticket: T },
+    Command {
+        command: Command,
+        ticket: Option<T>,
+    },
+    Read {
+        id: InstanceId,
+        read: Read,
+        ticket: T,
+    },
     /// Asks for what the tables do not show yet of a list: at most `max` instances after a cursor.
-    Overlay { query: Arc<InstanceQuery>, after: Option<Cursor>, max: usize, ticket: T },
+    Overlay {
+        query: Arc<InstanceQuery>,
+        after: Option<Cursor>,
+        max: usize,
+        ticket: T,
+    },
 }
 
 /// Whether new work is taken. Results of work under way always are.

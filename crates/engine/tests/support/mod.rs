@@ -1,6 +1,8 @@
 //! A worker without an SDK: its orchestrator calls the activity `Hello` `n` times in sequence, where
 //! `n` is the input, and returns how many results it saw.
 
+#![allow(dead_code, reason = "each test uses its own part of this")]
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
