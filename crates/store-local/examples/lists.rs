@@ -60,7 +60,8 @@ fn fill(store: &LocalStore, instances: u64) -> Result<u32, StoreError> {
         let rows = |(p, instances)| {
             let partition = PartitionRow { position, ..PartitionRow::default() };
             let (timers_added, timers_removed) = (Vec::new(), Vec::new());
-            (at(p), PartitionRows { partition, instances, timers_added, timers_removed })
+            let entities = Vec::new();
+            (at(p), PartitionRows { partition, instances, entities, timers_added, timers_removed })
         };
         store.flush(&(0..PARTITIONS).zip(by_partition).map(rows).collect::<Vec<_>>())?;
     }
@@ -142,7 +143,7 @@ fn mix(n: u64) -> u64 {
 /// A finished hello sequence, created a millisecond after the one before.
 fn instance(id: &str, n: u64) -> InstanceRows {
     let created = Timestamp::from_millis(n as i64);
-    let status = if n.is_multiple_of(1000) { RuntimeStatus::Failed } else { RuntimeStatus::Completed };
+    let status = if n % 1000 == 13 { RuntimeStatus::Failed } else { RuntimeStatus::Completed };
     let started = ExecutionStarted {
         instance_id: id.into(),
         name: format!("Order{}", n % 10),

@@ -128,6 +128,7 @@ mod tests {
             let rows = PartitionRows {
                 partition: PartitionRow { position, ..PartitionRow::default() },
                 instances,
+                entities: Vec::new(),
                 timers_added: Vec::new(),
                 timers_removed: Vec::new(),
             };

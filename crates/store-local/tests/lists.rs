@@ -134,7 +134,8 @@ impl World {
             });
             let partition = PartitionRow { position: self.position, ..PartitionRow::default() };
             let (instances, timers_added, timers_removed) = (instances.collect(), Vec::new(), Vec::new());
-            all.push((at, PartitionRows { partition, instances, timers_added, timers_removed }));
+            let entities = Vec::new();
+            all.push((at, PartitionRows { partition, instances, entities, timers_added, timers_removed }));
         }
         self.store().flush(&all).unwrap();
         for (id, facts) in changes {
