@@ -271,7 +271,8 @@ impl Partition {
     /// ids of all that changed.
     pub fn overlay(&self, query: &InstanceQuery, after: Option<&Cursor>, max: usize) -> Overlay {
         // All of these are in memory until their rows are written.
-        let changed: Vec<InstanceId> = self.dirty.union(&self.flushing).cloned().collect();
+        let changed = self.dirty.union(&self.flushing).filter(|id| !id.is_entity());
+        let changed: Vec<InstanceId> = changed.cloned().collect();
         let instances = changed.iter().filter_map(|id| self.instance(id.as_str()));
         let matching = instances.filter(|i| query.matches(&i.facts()));
         let mut matching: Vec<(Cursor, &Instance)> = matching

@@ -45,6 +45,7 @@ mod instance;
 mod join;
 mod json;
 pub mod prelude;
+mod query;
 mod quiet;
 mod register;
 mod registry;
@@ -67,6 +68,7 @@ pub use handle::{Activity, AnActivity, AnOrchestration, Call, Callable, Event, K
 pub use hub::{DataDirectory, DataDirectoryBuilder, TaskHub, WorkerBuilder};
 pub use instance::{Instance, Terminate};
 pub use join::{TryJoinAll, try_join_all};
+pub use query::QueryInstances;
 pub use register::{ActivityFn, OrchestratorFn, Outcome, Register, activity_fn, orchestrator_fn};
 pub use registry::Registry;
 pub use retry::{RetryContext, RetryPolicy};
@@ -95,6 +97,8 @@ pub use futures::select_biased as select;
 pub use rand_chacha;
 /// Any JSON value: `Activity<Json, Json>` leaves the types of an activity open.
 pub use serde_json::Value as Json;
+/// Part of a list of instances.
+pub use strandline_engine::runtime::InstancePage;
 /// What a client learns of an instance, and what it may replace.
 pub use strandline_hub::{InstanceStatus, ReusePolicy};
 pub use strandline_macros::{activity, orchestrator};

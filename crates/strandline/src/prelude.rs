@@ -3,7 +3,7 @@
 pub use std::time::Duration;
 
 pub use futures::future::join_all;
-pub use futures::{join, try_join};
+pub use futures::{TryStreamExt, join, try_join};
 pub use serde::{Deserialize, Serialize};
 pub use strandline_model::Timestamp;
 
