@@ -94,7 +94,7 @@ impl Client {
     }
 
     /// Orchestrators nobody serves would wait for ever unseen: typed handles are checked.
-    fn check_served(&self, name: &str) -> Result<()> {
+    pub(crate) fn check_served(&self, name: &str) -> Result<()> {
         let Some((orchestrators, _)) = self.hub.served() else { return Ok(()) };
         if orchestrators.iter().any(|o| o.eq_ignore_ascii_case(name)) {
             return Ok(());

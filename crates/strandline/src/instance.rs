@@ -37,6 +37,10 @@ impl<O> Instance<O> {
         self.id.as_str()
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     pub(crate) fn instance_id(&self) -> &InstanceId {
         &self.id
     }

@@ -44,6 +44,7 @@ mod hub;
 mod instance;
 mod join;
 mod json;
+mod maintenance;
 pub mod prelude;
 mod query;
 mod quiet;
@@ -68,6 +69,7 @@ pub use handle::{Activity, AnActivity, AnOrchestration, Call, Callable, Event, K
 pub use hub::{DataDirectory, DataDirectoryBuilder, TaskHub, WorkerBuilder};
 pub use instance::{Instance, Terminate};
 pub use join::{TryJoinAll, try_join_all};
+pub use maintenance::{Purge, PurgeWhere, Purged};
 pub use query::QueryInstances;
 pub use register::{ActivityFn, OrchestratorFn, Outcome, Register, activity_fn, orchestrator_fn};
 pub use registry::Registry;

@@ -12,6 +12,7 @@ use strandline_model::{InstanceId, RuntimeStatus, Timestamp};
 
 use crate::client::{Client, call_error};
 use crate::error::{Error, Result};
+use crate::maintenance::OVER;
 
 /// Statuses asked for at the same time by [`Client::statuses`].
 const AT_ONCE: usize = 256;
@@ -144,6 +145,17 @@ impl QueryInstances {
     pub fn with_payloads(mut self, payloads: bool) -> Self {
         self.payloads = payloads;
         self
+    }
+
+    /// The same but for instances that are not over; `None` when no other were asked for.
+    pub(crate) fn only_over(mut self) -> Option<Self> {
+        let statuses = &mut self.query.statuses;
+        if statuses.is_empty() {
+            statuses.extend(OVER);
+        } else {
+            statuses.retain(|status| status.is_terminal());
+        }
+        (!statuses.is_empty()).then_some(self)
     }
 
     /// One page: the first, or the one a continuation token stands for. It may hold fewer instances than

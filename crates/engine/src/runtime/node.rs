@@ -409,6 +409,16 @@ impl Hub {
         self.command(&id, Command::Start(Box::new(start))).await
     }
 
+    /// Has a failed instance do again what failed; the id of the execution that goes on is drawn here.
+    pub async fn rewind(
+        &self,
+        id: &InstanceId,
+        reason: Option<String>,
+    ) -> Result<strandline_hub::Reply, CallError> {
+        let execution = ExecutionId(self.running().await?.entropy());
+        self.command(id, Command::Rewind { id: id.clone(), reason, execution }).await
+    }
+
     pub async fn read(&self, id: &InstanceId, read: Read) -> Result<Answer, CallError> {
         self.call(id, |ticket| Input::Read { id: id.clone(), read, ticket }).await
     }

@@ -7,6 +7,7 @@ mod control;
 mod events;
 mod isolation;
 mod lifecycle;
+mod maintenance;
 mod queries;
 mod restart;
 mod support;
