@@ -27,6 +27,11 @@
 //! Inputs, outputs and events are JSON. `()` and `None` are written as `null`; a payload that is
 //! absent, as other languages leave it, reads as `null`.
 //!
+//! # Testing
+//!
+//! [`TestHub`] runs durable functions in virtual time; [`testing::History`] tells whether changed code
+//! still fits instances that run.
+//!
 //! # Panics
 //!
 //! A panic in an activity or an orchestrator is caught and fails it with the error type `panic`. This
@@ -115,3 +120,8 @@ pub use uuid::Uuid;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// Compiles and runs the code in the page on determinism.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/determinism.md")]
+struct Determinism;
