@@ -203,6 +203,10 @@ impl TestHub {
     {
         let call = orchestrator.into_call();
         let name = call.name().to_owned();
+        if call.has_retry() {
+            let text = "a start is not retried: leave the retry policy to calls in orchestrators";
+            return Err(Error::new("InvalidRequest", format_args!("orchestrator '{name}': {text}")));
+        }
         let version = call.requested_version().map(str::to_owned);
         let input = json::encode(&input, || format!("the input of orchestrator '{name}'"))?;
         let mut world = self.world.borrow_mut();

@@ -255,9 +255,10 @@ impl World {
         self.settle();
         while let Some(due) = self.next_due().filter(|due| *due <= until) {
             self.now = self.now.max(due);
-            let timer = self.partition.due(self.now, 1);
-            if !timer.is_empty() {
-                self.command(Command::TimersDue(timer));
+            if let Some(timer) = self.partition.due(self.now, 1).pop() {
+                self.command(Command::TimersDue(vec![timer.clone()]));
+                // One that fired is gone already.
+                self.partition.drop_timer(&timer);
             }
             self.settle();
         }

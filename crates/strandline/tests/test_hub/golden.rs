@@ -32,6 +32,9 @@ fn a_history_in_the_repository() {
 
 #[test]
 fn a_difference_is_shown_with_what_it_means() {
+    if std::env::var_os("STRANDLINE_GOLDEN").is_some() {
+        return; // Nothing is compared then.
+    }
     let dir = tempfile::tempdir().unwrap();
     let golden = dir.path().join("a.history");
     let run = |change: &'static str| {
