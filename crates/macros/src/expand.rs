@@ -84,12 +84,10 @@ pub(crate) fn orchestrator(arguments: &Arguments, function: &ItemFn) -> Result<T
     })
 }
 
-/// The unit struct that stands for the function, its name and its types.
+/// The unit struct of a function with its name and its types.
 fn handle(arguments: &Arguments, function: &ItemFn, input: Option<&Type>, kind: &TokenStream) -> TokenStream {
-    let ItemFn { attrs, vis, sig, block, .. } = function;
-    let ident = &sig.ident;
-    let docs = attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
-    let others: Vec<_> = attrs.iter().filter(|attribute| !attribute.path().is_ident("doc")).collect();
+    let structure = unit_struct(function);
+    let ident = &function.sig.ident;
     let name = arguments.name.as_ref().map_or_else(|| plain(ident), syn::LitStr::value);
     let version = arguments.version.as_ref().map(|version| quote!(.version(#version)));
     let with_version = version.as_ref().map(|_| {
@@ -100,18 +98,8 @@ fn handle(arguments: &Arguments, function: &ItemFn, input: Option<&Type>, kind: 
     let input = input.map_or_else(|| quote!(()), |ty| quote!(#ty));
     let output = output(function);
     let value = quote_spanned!(output.span()=> <#output as ::strandline::Outcome>::Value);
-    let parameters = &sig.inputs;
     quote! {
-        #(#docs)*
-        #[allow(non_camel_case_types)]
-        #[derive(Clone, Copy, Debug)]
-        #vis struct #ident;
-
-        impl #ident {
-            /// The function itself, for unit tests.
-            #(#others)*
-            #vis async fn run(self, #parameters) -> #output #block
-        }
+        #structure
 
         impl ::strandline::Named for #ident {
             type Input = #input;
@@ -129,6 +117,27 @@ fn handle(arguments: &Arguments, function: &ItemFn, input: Option<&Type>, kind: 
                 #with_version
                 ::strandline::Call::named(#name)#version
             }
+        }
+    }
+}
+
+/// The unit struct that stands for a function, and the function as its method `run`.
+pub(crate) fn unit_struct(function: &ItemFn) -> TokenStream {
+    let ItemFn { attrs, vis, sig, block, .. } = function;
+    let (ident, parameters, asyncness) = (&sig.ident, &sig.inputs, &sig.asyncness);
+    let output = output(function);
+    let docs = attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
+    let others = attrs.iter().filter(|attribute| !attribute.path().is_ident("doc"));
+    quote! {
+        #(#docs)*
+        #[allow(non_camel_case_types)]
+        #[derive(Clone, Copy, Debug)]
+        #vis struct #ident;
+
+        impl #ident {
+            /// The function itself, for unit tests.
+            #(#others)*
+            #vis #asyncness fn run(self, #parameters) -> #output #block
         }
     }
 }

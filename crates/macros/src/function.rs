@@ -1,4 +1,4 @@
-//! What both attributes ask of a function.
+//! What the attributes ask of a function.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -57,6 +57,11 @@ pub(crate) fn output(function: &ItemFn) -> TokenStream {
         ReturnType::Type(_, output) => quote!(#output),
         ReturnType::Default => quote!(()),
     }
+}
+
+/// Whether what is returned is a type named `Result`.
+pub(crate) fn result_type(output: &ReturnType) -> bool {
+    matches!(output, ReturnType::Type(_, ty) if is_named(ty, "Result"))
 }
 
 /// Whether a type's last path segment is this name.

@@ -1,11 +1,13 @@
-//! `#[activity]` and `#[orchestrator]`: sugar over the public traits of the `strandline` crate.
+//! `#[activity]`, `#[orchestrator]` and `#[entity]`: sugar over the public traits of the `strandline` crate.
 
 mod arguments;
+mod entity;
 mod expand;
 mod function;
 
 use proc_macro::TokenStream;
-use syn::{ItemFn, parse_macro_input};
+use syn::parse::Parse;
+use syn::{Item, ItemFn, parse_macro_input};
 
 /// Makes an activity of an async function.
 ///
@@ -18,7 +20,7 @@ use syn::{ItemFn, parse_macro_input};
 /// by default the function's name and none.
 #[proc_macro_attribute]
 pub fn activity(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    expand(arguments, item, expand::activity)
+    expand::<ItemFn>(arguments, item, expand::activity)
 }
 
 /// Makes an orchestrator of an async function.
@@ -30,15 +32,33 @@ pub fn activity(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// `#[orchestrator(name = "Order", version = "2")]` sets the name and version it is registered under.
 #[proc_macro_attribute]
 pub fn orchestrator(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    expand(arguments, item, expand::orchestrator)
+    expand::<ItemFn>(arguments, item, expand::orchestrator)
 }
 
-type Expansion = fn(&arguments::Arguments, &ItemFn) -> syn::Result<proc_macro2::TokenStream>;
+/// Makes an entity of a type or of a function.
+///
+/// Before an `impl` block, the type is the state and its public methods are the operations: `&mut self`
+/// or `&self`, then any number of `State<..>` and `EntityContext` (or `&EntityContext`), then at most
+/// one input by value. They may be async. What they return is a plain value, or a type named `Result`.
+/// The type's name can then be passed to `register`; where it is a tuple struct, register a value of it.
+/// A type `<Name>Proxy` with the same methods is what orchestrators and clients use.
+///
+/// Before a function, it is run for each operation. It takes an `EntityContext<S>`, where `S` is the
+/// type of the state, then any number of `State<..>`, and returns a `Result`. It may be async.
+///
+/// `#[entity(name = "Stock")]` sets the name it is registered under; by default that of the type or
+/// function. On the wire it is in lower case.
+#[proc_macro_attribute]
+pub fn entity(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::<Item>(arguments, item, entity::entity)
+}
 
-fn expand(arguments: TokenStream, item: TokenStream, expansion: Expansion) -> TokenStream {
+type Expansion<T> = fn(&arguments::Arguments, &T) -> syn::Result<proc_macro2::TokenStream>;
+
+fn expand<T: Parse>(arguments: TokenStream, item: TokenStream, expansion: Expansion<T>) -> TokenStream {
     let mut parsed = arguments::Arguments::default();
     let parser = syn::meta::parser(|meta| parsed.read(&meta));
     parse_macro_input!(arguments with parser);
-    let function = parse_macro_input!(item as ItemFn);
-    expansion(&parsed, &function).unwrap_or_else(syn::Error::into_compile_error).into()
+    let item = parse_macro_input!(item as T);
+    expansion(&parsed, &item).unwrap_or_else(syn::Error::into_compile_error).into()
 }

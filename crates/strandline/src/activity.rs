@@ -104,13 +104,27 @@ impl fmt::Debug for ActivityContext {
 }
 
 /// A value given to the worker with [`Registry::state`](crate::Registry::state), shared by all
-/// activities that ask for it. Cheap to clone; dereferences to the value.
+/// activities and entities that ask for it. Cheap to clone; dereferences to the value.
 pub struct State<T>(Arc<T>);
 
 impl<T> State<T> {
     /// For calling an activity directly, as unit tests do.
     pub fn new(value: T) -> Self {
         Self(Arc::new(value))
+    }
+
+    pub(crate) fn find(states: &States) -> Result<Self>
+    where
+        T: Send + Sync + 'static,
+    {
+        match states.get(&TypeId::of::<T>()).cloned().map(Arc::downcast::<T>) {
+            Some(Ok(value)) => Ok(Self(value)),
+            _ => {
+                let type_name = std::any::type_name::<T>();
+                Err(Error::new("StateMissingError", format!("the worker has no state of type `{type_name}`"))
+                    .non_retriable())
+            }
+        }
     }
 }
 
@@ -180,11 +194,17 @@ pub trait FromActivity: Sized {
     }
 }
 
-/// A type of state that an activity needs.
+/// A type of state that an activity or an entity needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
     pub(crate) id: TypeId,
     pub(crate) name: &'static str,
+}
+
+impl Need {
+    pub(crate) fn of<T: 'static>() -> Self {
+        Self { id: TypeId::of::<T>(), name: std::any::type_name::<T>() }
+    }
 }
 
 impl FromActivity for ActivityContext {
@@ -195,18 +215,10 @@ impl FromActivity for ActivityContext {
 
 impl<T: Send + Sync + 'static> FromActivity for State<T> {
     fn from_activity(request: &ActivityRequest) -> Result<Self> {
-        let value = request.states.get(&TypeId::of::<T>()).cloned();
-        match value.map(Arc::downcast::<T>) {
-            Some(Ok(value)) => Ok(Self(value)),
-            _ => {
-                let type_name = std::any::type_name::<T>();
-                Err(Error::new("StateMissingError", format!("the worker has no state of type `{type_name}`"))
-                    .non_retriable())
-            }
-        }
+        Self::find(&request.states)
     }
 
     fn need() -> Option<Need> {
-        Some(Need { id: TypeId::of::<T>(), name: std::any::type_name::<T>() })
+        Some(Need::of::<T>())
     }
 }

@@ -12,6 +12,7 @@ use strandline_model::{ExecutionId, InstanceId, Timestamp};
 use strandline_replay::{ActivityCall, ContextHandle, SubOrchestrationCall, TaskHandle};
 use uuid::Uuid;
 
+use crate::entity::{Entity, EntityHandle, EntityId, Lock, LockSet};
 use crate::error::{Error, Result};
 use crate::handle::{AnOrchestration, Call, CallOptions, Callable, Event, Kind, Named, Retry};
 use crate::json;
@@ -190,6 +191,67 @@ impl OrchestrationContext {
         let input = json::encode(&payload, || format!("the payload of event '{}'", event.name()))?;
         self.handle.send_event(target.to_string(), event.name().to_owned(), input);
         Ok(())
+    }
+
+    /// An entity, by its id or its key. Its operations are methods that call it and return a task.
+    ///
+    /// ```
+    /// # use strandline::prelude::*;
+    /// # #[derive(Default, Serialize, Deserialize)]
+    /// # pub struct Stock { left: u32 }
+    /// # #[entity] impl Stock {
+    /// #     pub fn add(&mut self, n: u32) { self.left += n }
+    /// #     pub fn take(&mut self, n: u32) -> Result<u32> { Ok(n) }
+    /// # }
+    /// # async fn f(ctx: OrchestrationContext) -> Result<()> {
+    /// let stock = ctx.entity::<Stock>("sku-1");       // or ctx.entity(Stock::id("sku-1"))
+    /// let left: u32 = stock.take(3).await?;           // call: waits, and fails as the operation fails
+    /// stock.signal().add(1)?;                         // signal: one-way
+    /// stock.signal_at(ctx.now().saturating_add(hours(1))).add(1)?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Entities of workers in other languages have no type here:
+    /// `ctx.entity(EntityId::named("Stock", "sku-1")).call("take", 3)`.
+    pub fn entity<E: Entity>(&self, id: impl Into<EntityId<E>>) -> EntityHandle<E> {
+        EntityHandle::new(id.into(), self.handle.clone())
+    }
+
+    /// Enters a critical section: waits until all the entities are locked. Until the guards are
+    /// dropped, nobody else's operations reach them.
+    ///
+    /// ```
+    /// # use strandline::prelude::*;
+    /// # #[derive(Default, Serialize, Deserialize)]
+    /// # pub struct Account { balance: i64 }
+    /// # #[entity] impl Account {
+    /// #     pub fn balance(&self) -> i64 { self.balance }
+    /// #     pub fn add(&mut self, n: i64) { self.balance += n }
+    /// # }
+    /// #[orchestrator]
+    /// async fn transfer(ctx: OrchestrationContext, amount: i64) -> Result<bool> {
+    ///     let (from, to) = ctx.lock((Account::id("a"), Account::id("b"))).await?;
+    ///     if from.balance().await? < amount {
+    ///         return Ok(false);
+    ///     }
+    ///     from.add(-amount).await?;
+    ///     to.add(amount).await?;
+    ///     Ok(true)
+    /// }
+    /// ```
+    ///
+    /// All orchestrations lock in the same order, so they cannot block each other for ever. Inside,
+    /// only locked entities can be called, one call of each at a time; locked entities cannot be
+    /// signalled; sub-orchestrations and another critical section are refused. Rules broken give
+    /// errors of the type `CriticalSectionError`.
+    pub fn lock<L: LockSet>(&self, entities: L) -> Lock<L> {
+        Lock::new(self.handle.clone(), entities)
+    }
+
+    /// The locked entities, while the code is in a critical section.
+    pub fn locked(&self) -> Option<Vec<EntityId>> {
+        let ids = self.handle.critical_section()?;
+        Some(ids.iter().filter_map(|id| EntityId::parse(id).ok()).collect())
     }
 
     /// The time of the turn: the same on every replay, and constant between two awaits.

@@ -20,7 +20,8 @@
 //! ```
 //!
 //! Reading order: [`OrchestrationContext`] (what orchestrators can do), [`Task`], [`Callable`] (what
-//! can be said about a call), [`Error`], [`RetryPolicy`], [`ActivityContext`], [`Registry`].
+//! can be said about a call), [`Error`], [`RetryPolicy`], [`ActivityContext`], [`Entity`] (state with
+//! operations), [`Registry`].
 //!
 //! # Payloads
 //!
@@ -43,6 +44,7 @@ mod activity;
 mod client;
 mod context;
 mod durations;
+mod entity;
 mod error;
 mod handle;
 mod hub;
@@ -69,6 +71,11 @@ pub use client::{
 };
 pub use context::{ContinueAsNew, OrchestrationContext, Parent};
 pub use durations::{days, hours, millis, minutes, secs};
+pub use entity::{
+    AnyEntity, AnyProxy, Calls, Channel, Entity, EntityContext, EntityFn, EntityHandle, EntityId,
+    EntityMethods, FromEntity, Lock, LockSet, Locked, OfSelf, OneWay, Operation, OperationFuture, Outbox,
+    Signals, entity_fn,
+};
 pub use error::{Context, Error, Result, TaskCanceledError, TimeoutError};
 pub use handle::{Activity, AnActivity, AnOrchestration, Call, Callable, Event, Kind, Named, Orchestration};
 pub use hub::{DataDirectory, DataDirectoryBuilder, TaskHub, WorkerBuilder};
@@ -108,7 +115,7 @@ pub use serde_json::Value as Json;
 pub use strandline_engine::runtime::InstancePage;
 /// What a client learns of an instance, and what it may replace.
 pub use strandline_hub::{InstanceStatus, ReusePolicy};
-pub use strandline_macros::{activity, orchestrator};
+pub use strandline_macros::{activity, entity, orchestrator};
 /// The words of histories and failures.
 pub use strandline_model::{
     EventKind, ExecutionId, FailureDetails, HistoryEvent, InstanceId, RuntimeStatus, Timestamp,

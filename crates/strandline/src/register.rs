@@ -18,8 +18,8 @@ use crate::registry::Registry;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be registered with a worker",
     label = "not a durable function",
-    note = "register functions marked `#[activity]` or `#[orchestrator]`, `activity_fn(..)`, \
-            `orchestrator_fn(..)`, or tuples of up to 16 of these"
+    note = "register what is marked `#[activity]`, `#[orchestrator]` or `#[entity]`, `activity_fn(..)`, \
+            `orchestrator_fn(..)`, `entity_fn(..)`, or tuples of up to 16 of these"
 )]
 pub trait Register {
     /// Adds itself.

@@ -13,10 +13,11 @@ use strandline_model::limits::{ACTIONS_MAX, NAME_BYTES_MAX};
 
 use crate::activity::{ActivityRequest, Need, States};
 use crate::context::OrchestrationContext;
+use crate::entity::{EntityCode, EntityContext, EntityMethods, Function, Methods};
 use crate::error::{Error, Result};
 use crate::handle::{AnActivity, AnOrchestration, Callable, Kind, Named};
 use crate::json;
-use crate::register::Register;
+use crate::register::{Outcome, Register};
 use crate::worker::RustWorker;
 
 pub(crate) type ActivityCode = Arc<
@@ -73,6 +74,7 @@ impl Default for Settings {
 pub(crate) struct Functions {
     pub(crate) activities: Versions<ActivityCode>,
     pub(crate) orchestrators: Versions<OrchestratorCode>,
+    pub(crate) entities: Versions<EntityCode>,
 }
 
 /// Functions by folded name, then by version; the unversioned one has the empty version.
@@ -122,7 +124,7 @@ impl Registry {
         self
     }
 
-    /// Gives activities a value to ask for as [`State<T>`](crate::State).
+    /// Gives activities and entities a value to ask for as [`State<T>`](crate::State).
     pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         if self.states.insert(TypeId::of::<T>(), Arc::new(value)).is_some() {
             self.problems.push(format!("state `{}` is given twice", std::any::type_name::<T>()));
@@ -146,11 +148,9 @@ impl Registry {
 
     /// The worker, or everything that is wrong with what was registered.
     pub fn build(mut self) -> Result<RustWorker> {
-        for (need, activity) in &self.needs {
+        for (need, who) in &self.needs {
             if !self.states.contains_key(&need.id) {
-                let text =
-                    format!("activity '{activity}' needs state `{}`: give it with `.state(..)`", need.name);
-                self.problems.push(text);
+                self.problems.push(format!("{who} needs state `{}`: give it with `.state(..)`", need.name));
             }
         }
         if !self.problems.is_empty() {
@@ -169,7 +169,7 @@ impl Registry {
     {
         let call = activity.into_call();
         let name = call.name().to_owned();
-        self.needs.extend(needs.iter().flatten().map(|need| (*need, name.clone())));
+        self.need(needs, AnActivity::WORD, &name);
         let label: Arc<str> = name.as_str().into();
         let code: ActivityCode = Arc::new(move |request| {
             let label = label.clone();
@@ -179,7 +179,7 @@ impl Registry {
             )
         });
         let new = self.functions.activities.add(&name, call.requested_version(), code);
-        self.check::<AnActivity>(&name, call.requested_version(), new);
+        self.check(AnActivity::WORD, &name, call.requested_version(), new);
     }
 
     /// Adds an orchestrator and the code that runs it. What `#[orchestrator]` expands to.
@@ -206,11 +206,42 @@ impl Registry {
             })
         });
         let new = self.functions.orchestrators.add(&name, call.requested_version(), code);
-        self.check::<AnOrchestration>(&name, call.requested_version(), new);
+        self.check(AnOrchestration::WORD, &name, call.requested_version(), new);
     }
 
-    fn check<K: Kind>(&mut self, name: &str, version: Option<&str>, new: bool) {
-        let kind = K::WORD;
+    /// Adds an entity whose operations are methods. What `#[entity]` on an `impl` block expands to.
+    pub fn add_entity<E: EntityMethods>(&mut self) {
+        self.insert_entity(E::NAME, &E::needs(), Arc::new(|| Box::new(Methods::<E>::default())));
+    }
+
+    /// Adds an entity and the function that runs its operations. What `#[entity]` on a function
+    /// expands to.
+    pub fn add_entity_fn<F, S, Fut>(&mut self, name: &str, needs: &[Option<Need>], code: F)
+    where
+        F: Fn(EntityContext<S>) -> Fut + Send + Sync + 'static,
+        S: 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: Outcome,
+        <Fut::Output as Outcome>::Value: Serialize,
+    {
+        let code = Arc::new(code);
+        self.insert_entity(name, needs, Arc::new(move || Box::new(Function::new(code.clone()))));
+    }
+
+    fn insert_entity(&mut self, name: &str, needs: &[Option<Need>], code: EntityCode) {
+        self.need(needs, "entity", name);
+        let new = self.functions.entities.add(name, None, code);
+        self.check("entity", name, None, new);
+        if name.contains('@') {
+            self.problems.push(format!("entity '{name}': a name has no '@'"));
+        }
+    }
+
+    fn need(&mut self, needs: &[Option<Need>], kind: &str, name: &str) {
+        self.needs.extend(needs.iter().flatten().map(|need| (*need, format!("{kind} '{name}'"))));
+    }
+
+    fn check(&mut self, kind: &str, name: &str, version: Option<&str>, new: bool) {
         if name.is_empty() || name.len() > NAME_BYTES_MAX {
             self.problems.push(format!("{kind} '{name}': a name has 1 to {NAME_BYTES_MAX} bytes"));
         }
@@ -227,6 +258,7 @@ impl fmt::Debug for Registry {
         f.debug_struct("Registry")
             .field("activities", &self.functions.activities.names())
             .field("orchestrators", &self.functions.orchestrators.names())
+            .field("entities", &self.functions.entities.names())
             .finish_non_exhaustive()
     }
 }

@@ -10,16 +10,17 @@ use futures::future::FusedFuture;
 use serde::de::DeserializeOwned;
 use strandline_replay::{ContextHandle, TaskHandle};
 
+use crate::entity::EntityId;
 use crate::error::{Error, Result, TaskCanceledError};
 use crate::json;
 
-/// The result-to-be of an activity, sub-orchestration, timer or external event.
+/// The result-to-be of an activity, sub-orchestration, operation of an entity, timer or external event.
 ///
 /// The work is scheduled when the task is created; awaiting only waits for it. A task is an ordinary
 /// future: `join_all`, `select!`, `FuturesUnordered` take it as it is.
 ///
-/// Dropped before it is done, a timer is cancelled, a wait for an event ends, and an activity or a
-/// sub-orchestration is abandoned: it runs on and its result is ignored. [`Task::cancel`] asks for more.
+/// Dropped before it is done, a timer is cancelled, a wait for an event ends, and an activity, a
+/// sub-orchestration or an operation is abandoned: it runs on and its result is ignored. [`Task::cancel`] asks for more.
 ///
 /// A task belongs to its orchestration's thread: it cannot be moved into `tokio::spawn`.
 #[must_use = "the work is scheduled, but its result and its errors are lost unless the task is awaited"]
@@ -48,7 +49,14 @@ enum State<T> {
 pub(crate) enum What {
     Result { kind: &'static str, name: Rc<str> },
     Event { name: &'static str },
+    Operation { name: Rc<str>, entity: EntityId },
     Timer,
+}
+
+impl What {
+    pub(crate) fn operation(name: &str, entity: &EntityId) -> Self {
+        Self::Operation { name: name.into(), entity: entity.clone() }
+    }
 }
 
 impl fmt::Display for What {
@@ -56,6 +64,9 @@ impl fmt::Display for What {
         match self {
             Self::Result { kind, name } => write!(f, "the result of {kind} '{name}'"),
             Self::Event { name } => write!(f, "the payload of event '{name}'"),
+            Self::Operation { name, entity } => {
+                write!(f, "the result of operation '{name}' of entity '{entity}'")
+            }
             Self::Timer => f.write_str("the result of a timer"),
         }
     }
@@ -79,7 +90,8 @@ impl<T> Task<T> {
 
     /// Says that the result is not wanted any more: the activity's cancellation token fires, the
     /// sub-orchestration is terminated, and nothing is tried again. What comes of it can still be
-    /// awaited. A timer, a wait for an event, or a pause between attempts ends at once with a
+    /// awaited. A timer, a wait for an event, a call of an entity (which is carried out nevertheless) or a
+    /// pause between attempts ends at once with a
     /// [`TaskCanceledError`]. Cancelling twice, or what is already done, has no effect.
     pub fn cancel(&mut self) {
         match &mut self.state {

@@ -13,10 +13,11 @@ use strandline_model::{EntityOutcome, FailureDetails};
 use strandline_replay::PANIC;
 
 use crate::activity::{ActivityRequest, States};
+use crate::entity::run_batch;
 use crate::registry::{Functions, Settings};
 use crate::runner::Runner;
 
-/// Runs the activities and orchestrators of a [`Registry`](crate::Registry) inside this process.
+/// Runs the activities, orchestrators and entities of a [`Registry`](crate::Registry) inside this process.
 #[derive(Clone)]
 pub struct RustWorker {
     pub(crate) program: Arc<Program>,
@@ -58,11 +59,11 @@ impl Worker for RustWorker {
     }
 
     fn entities(&self) -> Vec<String> {
-        Vec::new()
+        self.program.functions.entities.names().iter().map(|name| name.to_ascii_lowercase()).collect()
     }
 
-    fn run_entity(&self, _batch: EntityBatch) -> Pin<Box<dyn Future<Output = EntityOutcome> + Send>> {
-        Box::pin(async { EntityOutcome::default() })
+    fn run_entity(&self, batch: EntityBatch) -> Pin<Box<dyn Future<Output = EntityOutcome> + Send>> {
+        Box::pin(run_batch(self.program.clone(), batch))
     }
 
     fn run_activity(&self, work: ActivityWork) -> Pin<Box<dyn Future<Output = ActivityResult> + Send>> {
@@ -93,7 +94,7 @@ pub(crate) fn not_found(error_type: &str, kind: &str, name: &str, version: Optio
     FailureDetails::new(error_type, text).non_retriable()
 }
 
-fn panicked(payload: &(dyn Any + Send)) -> FailureDetails {
+pub(crate) fn panicked(payload: &(dyn Any + Send)) -> FailureDetails {
     FailureDetails::new(PANIC, strandline_replay::panic_text(payload))
 }
 
@@ -102,6 +103,7 @@ impl fmt::Debug for RustWorker {
         f.debug_struct("RustWorker")
             .field("orchestrators", &self.orchestrators())
             .field("activities", &self.activities())
+            .field("entities", &self.entities())
             .finish()
     }
 }

@@ -1,8 +1,9 @@
-//! Orchestrators and activities through the worker's interface; the tests play the engine.
+//! Orchestrators, activities and entities through the worker's interface; the tests play the engine.
 
 mod activities;
 mod calls;
 mod engine;
+mod entities;
 mod errors;
 mod keeping;
 mod logs;
