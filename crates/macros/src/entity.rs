@@ -274,20 +274,24 @@ fn proxy_ident(ident: &Ident) -> Ident {
 /// Makes the type's name a value that can be registered. It comes by a glob import, so that it gives
 /// way where the name is a value already, as that of a tuple struct is.
 fn handle(self_ty: &Type, ident: &Ident) -> TokenStream {
-    let handle = format_ident!("__{}Entity", ident);
+    let module = format_ident!("__{}Entity", ident);
     quote! {
         #[doc(hidden)]
-        #[derive(Clone, Copy, Debug)]
-        #[allow(non_camel_case_types, unreachable_pub, dead_code)]
-        pub enum #handle {
-            #ident,
+        #[allow(non_snake_case, non_upper_case_globals, unreachable_pub, dead_code)]
+        mod #module {
+            #[derive(Clone, Copy, Debug)]
+            pub struct Handle;
+
+            pub mod name {
+                pub const #ident: super::Handle = super::Handle;
+            }
         }
 
         #[doc(hidden)]
         #[allow(unused_imports, unreachable_pub)]
-        pub use #handle::*;
+        pub use #module::name::*;
 
-        impl ::strandline::Register for #handle {
+        impl ::strandline::Register for #module::Handle {
             fn register(self, registry: &mut ::strandline::Registry) {
                 registry.add_entity::<#self_ty>();
             }

@@ -12,6 +12,7 @@ use strandline_hub::{Refusal, Reply, ReusePolicy, Start};
 use strandline_model::{ExecutionId, InstanceId, Timestamp};
 use uuid::Uuid;
 
+use crate::entity::{Entity, EntityClient, EntityId};
 use crate::error::{Error, Result};
 use crate::handle::{AnOrchestration, Callable, Named};
 use crate::hub::DataDirectory;
@@ -76,6 +77,25 @@ impl Client {
     pub fn instance<O>(&self, id: &str) -> Result<Instance<O>> {
         let id = InstanceId::new(id).map_err(|e| Error::new("InvalidInstanceId", e))?;
         Ok(Instance::new(self.clone(), id))
+    }
+
+    /// An entity, by its id or its key, whether it exists or not.
+    ///
+    /// ```
+    /// # use strandline::prelude::*;
+    /// # #[derive(Default, Serialize, Deserialize)]
+    /// # pub struct Stock { left: u32 }
+    /// # #[entity] impl Stock {
+    /// #     pub fn add(&mut self, n: u32) { self.left += n }
+    /// # }
+    /// # async fn f(client: Client) -> Result<()> {
+    /// let stock = client.entity::<Stock>("sku-1");
+    /// stock.signal().add(3).await?;
+    /// let state: Option<Stock> = stock.state().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn entity<E: Entity>(&self, id: impl Into<EntityId<E>>) -> EntityClient<E> {
+        EntityClient::new(self.clone(), id.into())
     }
 
     /// Engine time: timers fire and starts are scheduled by it.
@@ -182,7 +202,7 @@ impl<O> StartInstance<O> {
         let started = client.hub.start(start).await;
         // The caller may not know the id yet; with it the outcome can be asked for.
         match started.map_err(|error| call_error(error).context(format_args!("starting instance '{id}'")))? {
-            Reply::Refused(refusal) => Err(refused(refusal, &id)),
+            Reply::Refused(refusal) => Err(refused(refusal, "instance", &id)),
             _ => Ok(instance),
         }
     }
@@ -242,7 +262,8 @@ pub(crate) fn call_error(error: CallError) -> Error {
     }
 }
 
-pub(crate) fn refused(refusal: Refusal, id: &str) -> Error {
+/// `what` is the kind of thing that has the id.
+pub(crate) fn refused(refusal: Refusal, what: &str, id: &str) -> Error {
     let error_type = match &refusal {
         Refusal::AlreadyExists { .. } => "InstanceExists",
         Refusal::NotFound => "InstanceNotFound",
@@ -255,5 +276,5 @@ pub(crate) fn refused(refusal: Refusal, id: &str) -> Error {
         | Refusal::TooManyPendingOperations { .. } => "HubOverloaded",
         Refusal::TooLarge { .. } | Refusal::Invalid { .. } | Refusal::Stale(_) => "InvalidRequest",
     };
-    Error::new(error_type, format_args!("instance '{id}': {refusal}"))
+    Error::new(error_type, format_args!("{what} '{id}': {refusal}"))
 }

@@ -612,6 +612,11 @@ impl<T: Ticket> Pipeline<T> {
         self.in_flight.is_empty() && self.records == 0
     }
 
+    /// What came in is decided and durable. Acknowledgements may still wait for company.
+    pub fn is_settled(&self) -> bool {
+        !self.has_input() && self.in_flight.is_empty() && self.eager_records == 0
+    }
+
     /// Nothing is queued, being decided, or out as a turn.
     pub fn is_quiet(&self) -> bool {
         self.mailbox.is_empty()

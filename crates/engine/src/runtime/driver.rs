@@ -155,7 +155,7 @@ impl Driver {
     /// Everything that came in is decided and durable.
     pub(crate) fn is_settled(&self) -> bool {
         let idle = self.mailbox.lock().taken.is_empty();
-        idle && self.core.lock().pipelines.iter().all(|p| !p.has_input() && p.is_durable())
+        idle && self.core.lock().pipelines.iter().all(Pipeline::is_settled)
     }
 
     fn put(&self, change: impl FnOnce(&mut Mailbox)) {

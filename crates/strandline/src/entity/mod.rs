@@ -2,6 +2,7 @@
 
 mod batch;
 mod calls;
+mod client;
 mod context;
 mod function;
 mod id;
@@ -11,6 +12,7 @@ mod proxy;
 
 pub(crate) use batch::{EntityCode, run_batch};
 pub use calls::{Calls, EntityHandle, Signals};
+pub use client::{ClientSignals, EntityClient, EntityStatus, SendSignal};
 pub use context::{EntityContext, FromEntity, OfSelf, Outbox};
 pub(crate) use function::Function;
 pub use function::{EntityFn, entity_fn};

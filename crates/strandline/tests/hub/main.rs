@@ -4,6 +4,7 @@ mod activities;
 mod bad_input;
 mod children;
 mod control;
+mod entities;
 mod events;
 mod isolation;
 mod lifecycle;

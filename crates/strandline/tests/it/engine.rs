@@ -205,6 +205,29 @@ impl Engine {
         self.run()
     }
 
+    /// The result of a called operation.
+    pub(crate) fn operation_done(&mut self, id: i32, result: Result<&str, FailureDetails>) -> &mut Self {
+        let Some(ActionKind::CallEntity { request_id, .. }) = self.open.remove(&id) else { panic!("{id}") };
+        self.inbox.push(match result {
+            Ok(output) => EventKind::EntityOperationCompleted(EntityOperationCompleted {
+                task_id: id,
+                request_id,
+                output: Some(output.to_owned()),
+            }),
+            Err(failure) => {
+                EventKind::EntityOperationFailed(EntityOperationFailed { task_id: id, request_id, failure })
+            }
+        });
+        self.run()
+    }
+
+    /// All entities of a critical section are locked.
+    pub(crate) fn granted(&mut self, id: i32) -> &mut Self {
+        let Some(ActionKind::LockEntities { section_id, .. }) = self.open.remove(&id) else { panic!("{id}") };
+        self.inbox.push(EventKind::EntityLockGranted(EntityLockGranted { task_id: id, section_id }));
+        self.run()
+    }
+
     /// The output as JSON text.
     pub(crate) fn output(&self) -> &str {
         match &self.ended {

@@ -2,6 +2,7 @@
 
 mod activities;
 mod calls;
+mod critical_sections;
 mod engine;
 mod entities;
 mod errors;
