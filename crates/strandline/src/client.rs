@@ -202,7 +202,7 @@ impl<O> StartInstance<O> {
         let started = client.hub.start(start).await;
         // The caller may not know the id yet; with it the outcome can be asked for.
         match started.map_err(|error| call_error(error).context(format_args!("starting instance '{id}'")))? {
-            Reply::Refused(refusal) => Err(refused(refusal, "instance", &id)),
+            Reply::Refused(refusal) => Err(refused(refusal, &id)),
             _ => Ok(instance),
         }
     }
@@ -262,8 +262,8 @@ pub(crate) fn call_error(error: CallError) -> Error {
     }
 }
 
-/// `what` is the kind of thing that has the id.
-pub(crate) fn refused(refusal: Refusal, what: &str, id: &str) -> Error {
+pub(crate) fn refused(refusal: Refusal, id: &str) -> Error {
+    let what = if id.starts_with('@') { "entity" } else { "instance" };
     let error_type = match &refusal {
         Refusal::AlreadyExists { .. } => "InstanceExists",
         Refusal::NotFound => "InstanceNotFound",

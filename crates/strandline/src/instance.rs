@@ -161,13 +161,13 @@ impl<O> Instance<O> {
 
     async fn order(&self, command: Command) -> Result<()> {
         match self.client.hub.command(&self.id, command).await.map_err(call_error)? {
-            Reply::Refused(refusal) => Err(refused(refusal, "instance", self.id.as_str())),
+            Reply::Refused(refusal) => Err(refused(refusal, self.id.as_str())),
             _ => Ok(()),
         }
     }
 
     fn not_found(&self) -> Error {
-        refused(strandline_hub::Refusal::NotFound, "instance", self.id.as_str())
+        refused(strandline_hub::Refusal::NotFound, self.id.as_str())
     }
 }
 

@@ -126,7 +126,7 @@ impl Channel for ClientSignals {
                 let id = target.instance_id();
                 let command = Command::SignalEntity { id: id.clone(), operation };
                 match client.hub.command(&id, command).await.map_err(call_error)? {
-                    Reply::Refused(refusal) => Err(refused(refusal, "entity", id.as_str())),
+                    Reply::Refused(refusal) => Err(refused(refusal, id.as_str())),
                     _ => Ok(()),
                 }
             }),

@@ -82,7 +82,8 @@ async fn sleeps_on_tokio(_ctx: OrchestrationContext, _: ()) -> Result<()> {
 
 #[orchestrator]
 async fn spawns(_ctx: OrchestrationContext, _: ()) -> Result<u32> {
-    Ok(tokio::spawn(async { 7 }).await?)
+    // Never done, so that it is waited for.
+    Ok(tokio::spawn(std::future::pending::<u32>()).await?)
 }
 
 #[tokio::test(flavor = "multi_thread")]
