@@ -40,7 +40,8 @@ pub fn orchestrator(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Before an `impl` block, the type is the state and its public methods are the operations: `&mut self`
 /// or `&self`, then any number of `State<..>` and `EntityContext` (or `&EntityContext`), then at most
 /// one input by value. They may be async. What they return is a plain value, or a type named `Result`.
-/// The type's name can then be passed to `register`; where it is a tuple struct, register a value of it.
+/// The type's name can then be passed to `register`. That of a tuple struct is its constructor:
+/// register a value of it, and allow `hidden_glob_reexports` on the struct where it is exported.
 /// A type `<Name>Proxy` with the same methods is what orchestrators and clients use.
 ///
 /// Before a function, it is run for each operation. It takes an `EntityContext<S>`, where `S` is the
