@@ -1,4 +1,4 @@
-//! Lists of instances: which ones, in which order, from where on.
+//! Lists of instances and of entities: which ones, in which order, from where on.
 //!
 //! A query looks at the same few facts whether an instance is in memory or a row of the tables, so that
 //! both answer alike.
@@ -11,6 +11,7 @@ use strandline_model::limits::{
 };
 use strandline_model::{InstanceId, RuntimeStatus, Timestamp};
 
+use crate::entity::EntityStatus;
 use crate::instance::Instance;
 use crate::partition::Partition;
 use crate::reply::InstanceStatus;
@@ -42,12 +43,40 @@ pub struct InstanceQuery {
     pub parent: Option<InstanceId>,
 }
 
+/// Which entities are meant: those that meet every condition. They are listed in the order of their ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntityQuery {
+    /// Of the whole id, `@name@key`.
+    pub id_prefix: Option<String>,
+    /// Inclusive: when the last operations were committed.
+    pub modified_from: Option<Timestamp>,
+    /// Exclusive.
+    pub modified_to: Option<Timestamp>,
+    /// Also those without a state, of which only waiting operations or a lock are there.
+    pub transient: bool,
+}
+
+/// What a list is made from.
+pub trait Query {
+    /// What it lists.
+    type Item;
+
+    /// Refuses what nothing can match because of its length.
+    fn check(&self) -> Result<(), InvalidQuery>;
+
+    /// Where an item stands in the list.
+    fn place(&self, item: &Self::Item) -> Cursor;
+
+    /// The query as bytes, the same for the same query only.
+    fn canonical(&self) -> Vec<u8>;
+}
+
 /// What is wrong with a query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidQuery {
-    #[error("a page of {0} instances is not possible: ask for 1 to {PAGE_SIZE_MAX}")]
+    #[error("a page of {0} entries is not possible: ask for 1 to {PAGE_SIZE_MAX}")]
     PageSize(usize),
-    #[error("the query's {field} has {bytes} bytes: the limit is {limit}, so no instance can match")]
+    #[error("the query's {field} has {bytes} bytes: the limit is {limit}, so nothing can match")]
     TooLong { field: &'static str, bytes: usize, limit: usize },
     #[error("the query has {0} tags: the limit is {TAGS_MAX}, so no instance can match")]
     TooManyTags(usize),
@@ -147,13 +176,59 @@ impl InstanceHead {
     }
 }
 
-impl InstanceQuery {
-    /// Refuses what no instance can match because of its length.
-    pub fn check(&self) -> Result<(), InvalidQuery> {
-        let length = |field, text: &str, limit| match text.len() {
-            bytes if bytes > limit => Err(InvalidQuery::TooLong { field, bytes, limit }),
-            _ => Ok(()),
-        };
+fn length(field: &'static str, text: &str, limit: usize) -> Result<(), InvalidQuery> {
+    let bytes = text.len();
+    if bytes > limit { Err(InvalidQuery::TooLong { field, bytes, limit }) } else { Ok(()) }
+}
+
+/// Appends a text so that no two lists of texts look alike.
+fn put(bytes: &mut Vec<u8>, text: &[u8]) {
+    bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(text);
+}
+
+fn within(time: Timestamp, from: Option<Timestamp>, to: Option<Timestamp>) -> bool {
+    from.is_none_or(|from| from <= time) && to.is_none_or(|to| time < to)
+}
+
+fn put_time(bytes: &mut Vec<u8>, time: Option<Timestamp>) {
+    put(bytes, &time.map_or(Vec::new(), |t| t.as_nanos().to_be_bytes().to_vec()));
+}
+
+impl Query for EntityQuery {
+    type Item = EntityStatus;
+
+    fn check(&self) -> Result<(), InvalidQuery> {
+        length("id prefix", self.id_prefix.as_deref().unwrap_or_default(), INSTANCE_ID_BYTES_MAX)
+    }
+
+    fn place(&self, entity: &EntityStatus) -> Cursor {
+        Cursor::Id(entity.id.clone())
+    }
+
+    fn canonical(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put(&mut bytes, b"entities");
+        put(&mut bytes, self.id_prefix.as_deref().unwrap_or_default().as_bytes());
+        put_time(&mut bytes, self.modified_from);
+        put_time(&mut bytes, self.modified_to);
+        put(&mut bytes, &[u8::from(self.transient)]);
+        bytes
+    }
+}
+
+impl EntityQuery {
+    pub fn matches(&self, entity: &EntityStatus) -> bool {
+        (self.transient || entity.state.is_some())
+            && within(entity.modified, self.modified_from, self.modified_to)
+            && self.id_prefix.as_deref().is_none_or(|prefix| entity.id.as_str().starts_with(prefix))
+    }
+}
+
+impl Query for InstanceQuery {
+    type Item = InstanceStatus;
+
+    fn check(&self) -> Result<(), InvalidQuery> {
         length("name", self.name.as_deref().unwrap_or_default(), NAME_BYTES_MAX)?;
         length("id prefix", self.id_prefix.as_deref().unwrap_or_default(), INSTANCE_ID_BYTES_MAX)?;
         length("parent", self.parent.as_ref().map_or("", |p| p.as_str()), INSTANCE_ID_BYTES_MAX)?;
@@ -167,6 +242,30 @@ impl InstanceQuery {
         Ok(())
     }
 
+    fn place(&self, instance: &InstanceStatus) -> Cursor {
+        self.cursor(instance.created, &instance.id)
+    }
+
+    fn canonical(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let statuses: Vec<u8> = self.statuses.iter().map(|s| *s as u8).collect();
+        put(&mut bytes, &statuses);
+        for time in [self.created_from, self.created_to, self.completed_from, self.completed_to] {
+            put_time(&mut bytes, time);
+        }
+        for text in [&self.name, &self.id_prefix, &self.parent.as_ref().map(ToString::to_string)] {
+            put(&mut bytes, &[u8::from(text.is_some())]);
+            put(&mut bytes, text.as_deref().unwrap_or_default().as_bytes());
+        }
+        for (key, value) in &self.tags {
+            put(&mut bytes, key.as_bytes());
+            put(&mut bytes, value.as_bytes());
+        }
+        bytes
+    }
+}
+
+impl InstanceQuery {
     pub fn order(&self) -> Order {
         match self.id_prefix {
             Some(_) => Order::Id,
@@ -214,9 +313,6 @@ impl InstanceQuery {
     }
 
     pub fn matches(&self, facts: &Facts<'_>) -> bool {
-        let within = |time: Timestamp, from: Option<Timestamp>, to: Option<Timestamp>| {
-            from.is_none_or(|from| from <= time) && to.is_none_or(|to| time < to)
-        };
         let completed = match facts.completed {
             Some(time) => within(time, self.completed_from, self.completed_to),
             None => self.completed_from.is_none() && self.completed_to.is_none(),
@@ -229,40 +325,17 @@ impl InstanceQuery {
             && self.parent.as_ref().is_none_or(|parent| facts.parent == Some(parent.as_str()))
             && self.tags.iter().all(|(key, value)| facts.tags.get(key) == Some(value))
     }
-
-    /// The query as bytes, the same for the same query only.
-    pub fn canonical(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut put = |text: &[u8]| {
-            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(text);
-        };
-        let statuses: Vec<u8> = self.statuses.iter().map(|s| *s as u8).collect();
-        put(&statuses);
-        for time in [self.created_from, self.created_to, self.completed_from, self.completed_to] {
-            put(&time.map_or(Vec::new(), |t| t.as_nanos().to_be_bytes().to_vec()));
-        }
-        for text in [&self.name, &self.id_prefix, &self.parent.as_ref().map(ToString::to_string)] {
-            put(&[u8::from(text.is_some())]);
-            put(text.as_deref().unwrap_or_default().as_bytes());
-        }
-        for (key, value) in &self.tags {
-            put(key.as_bytes());
-            put(value.as_bytes());
-        }
-        bytes
-    }
 }
 
 /// What the tables do not show yet of one partition.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Overlay {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overlay<T = InstanceStatus> {
     /// The first that match, in the order of the list.
-    pub first: Vec<InstanceStatus>,
+    pub first: Vec<T>,
     /// How many match in all.
     pub matching: usize,
-    /// Instances that differ from their rows, and those that are gone, in order: whatever the tables say
-    /// of them does not count.
+    /// Those that differ from their rows, and those that are gone, in order: whatever the tables say of
+    /// them does not count.
     pub changed: Vec<InstanceId>,
 }
 
@@ -282,5 +355,25 @@ impl Partition {
         matching.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let first = matching.iter().take(max).map(|(_, instance)| instance.snapshot()).collect();
         Overlay { first, matching: matching.len(), changed }
+    }
+
+    /// As [`Partition::overlay`], for entities.
+    pub fn overlay_entities(
+        &self,
+        query: &EntityQuery,
+        after: Option<&Cursor>,
+        max: usize,
+    ) -> Overlay<EntityStatus> {
+        let changed = self.dirty.union(&self.flushing).filter(|id| id.is_entity());
+        let changed: Vec<InstanceId> = changed.cloned().collect();
+        let entities = changed.iter().filter_map(|id| self.entity(id.as_str()));
+        let matching: Vec<_> = entities
+            .map(|entity| entity.snapshot())
+            .filter(|entity| query.matches(entity))
+            .filter(|entity| after.is_none_or(|after| *after < query.place(entity)))
+            .collect();
+        let count = matching.len();
+        // Ids are in order already.
+        Overlay { first: matching.into_iter().take(max).collect(), matching: count, changed }
     }
 }

@@ -109,7 +109,7 @@ fn measure(store: &LocalStore, hub: u32, instances: u64) -> Result<(), StoreErro
         let mut found = 0;
         for _ in 0..50 {
             let start = Instant::now();
-            found = store.list(&scan, 100)?.instances.len();
+            found = store.list(&scan, 100)?.items.len();
             times.push(start.elapsed());
         }
         times.sort();

@@ -6,13 +6,13 @@ use std::ops::Bound;
 use std::time::Instant;
 
 use redb::{AccessGuard, Range, ReadOnlyTable, ReadTransaction, Value};
-use strandline_hub::Instance;
-use strandline_hub::query::{Cursor, InstanceQuery, Order};
-use strandline_hub::row::{InstanceHead, InstanceRow};
+use strandline_hub::query::{Cursor, EntityQuery, InstanceQuery, Order};
+use strandline_hub::row::{EntityRow, InstanceHead, InstanceRow};
+use strandline_hub::{Entity, EntityStatus, Instance};
 use strandline_model::{InstanceId, RuntimeStatus, partition_of};
 use strandline_store::{Count, Page, PartitionRef, Scan, StoreError};
 
-use crate::schema::{BY_NAME, BY_STATUS, INSTANCES, corrupt, decode};
+use crate::schema::{BY_NAME, BY_STATUS, ENTITIES, INSTANCES, corrupt, decode};
 use crate::tables::{Problem, Tables};
 use crate::{index, keys};
 
@@ -22,17 +22,50 @@ const CLOCK_EVERY: usize = 64;
 impl Tables {
     /// A page of a list of a hub that has so many partitions.
     pub(crate) fn list(&self, scan: &Scan<'_>, partitions: u16, limit: usize) -> Result<Page, StoreError> {
-        let mut page = Page::default();
+        let mut page = Page { items: Vec::new(), next: None };
         page.next = self.read(|txn| {
             let check = !scan.query.asks_only_indexed();
             Reader::new(txn, scan, partitions)?.run(|found| {
                 let Some(value) = found.matching(check)? else { return Ok(true) };
                 let row: InstanceRow = decode("instances", value.value())?;
-                page.instances.push(Instance::from_row(row).snapshot());
-                Ok(page.instances.len() < limit)
+                page.items.push(Instance::from_row(row).snapshot());
+                Ok(page.items.len() < limit)
             })
         })?;
         Ok(page)
+    }
+
+    /// A page of the entities of a hub that has so many partitions.
+    pub(crate) fn list_entities(
+        &self,
+        scan: &Scan<'_, EntityQuery>,
+        partitions: u16,
+        limit: usize,
+    ) -> Result<Page<EntityStatus>, StoreError> {
+        let Scan { hub, query, after, hidden, budget } = *scan;
+        let deadline = budget.time.map(|time| Instant::now() + time);
+        self.read(|txn| {
+            let rows = txn.open_table(ENTITIES)?;
+            let prefix = query.id_prefix.as_deref().unwrap_or_default();
+            let mut merge = rows_by_id(&rows, hub, partitions, prefix, after)?;
+            let mut page = Page { items: Vec::new(), next: None };
+            let mut seen = 0;
+            while let Some((place, row)) = merge.next()? {
+                seen += 1;
+                let id = std::str::from_utf8(&place).map_err(|_| corrupt("a key of entities".into()))?;
+                if !hidden.contains(id) {
+                    let row: EntityRow = decode("entities", row.value())?;
+                    let entity = Entity::from_row(row).snapshot();
+                    page.items.extend(query.matches(&entity).then_some(entity));
+                }
+                let late = deadline.is_some_and(|d| seen % CLOCK_EVERY == 0 && Instant::now() >= d);
+                if page.items.len() >= limit || seen >= budget.rows || late {
+                    page.next = Some(Cursor::Id(InstanceId::trusted(id)));
+                    break;
+                }
+            }
+            Ok(page)
+        })
     }
 
     pub(crate) fn count(&self, scan: &Scan<'_>, partitions: u16) -> Result<Count, StoreError> {
@@ -82,7 +115,10 @@ impl<'s> Reader<'s> {
         let rows = txn.open_table(INSTANCES)?;
         let candidates = match scan.query.order() {
             Order::Created => Candidates::Entries(entries(txn, scan, partitions)?),
-            Order::Id => Candidates::Rows(rows_by_id(&rows, scan, partitions)?),
+            Order::Id => {
+                let prefix = scan.query.id_prefix.as_deref().unwrap_or_default();
+                Candidates::Rows(rows_by_id(&rows, scan.hub, partitions, prefix, scan.after)?)
+            }
         };
         Ok(Self { scan, partitions, rows, candidates })
     }
@@ -185,19 +221,20 @@ fn name_to_use<'q>(query: &'q InstanceQuery, statuses: &[RuntimeStatus]) -> Opti
     query.name.as_deref().filter(|_| statuses.contains(&RuntimeStatus::Completed))
 }
 
-/// The rows whose ids have the query's prefix, from all partitions.
+/// The rows whose ids have a prefix, after a place, from all partitions.
 fn rows_by_id(
     rows: &ReadOnlyTable<&'static [u8], &'static [u8]>,
-    scan: &Scan<'_>,
+    hub: u32,
     partitions: u16,
+    prefix: &str,
+    after: Option<&Cursor>,
 ) -> Result<Merge<&'static [u8]>, Problem> {
-    let prefix = scan.query.id_prefix.as_deref().unwrap_or_default();
     let mut merge = Merge::default();
     for partition in 0..partitions {
-        let at = PartitionRef { hub: scan.hub, partition };
+        let at = PartitionRef { hub, partition };
         let all = keys::instance(at, prefix);
         let to = after_all(&all);
-        match scan.after {
+        match after {
             Some(Cursor::Id(id)) if id.as_str() >= prefix => {
                 merge.add(rows, &keys::instance(at, id.as_str()), to.as_deref(), keys::PREFIX)?;
             }

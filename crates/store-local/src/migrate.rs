@@ -182,8 +182,8 @@ mod tests {
         let (hidden, budget) = (BTreeSet::new(), Budget { rows: 10_000, time: None });
         let scan = Scan { hub, query: &query, after: None, hidden: &hidden, budget };
         let page = store.list(&scan, 1000).unwrap();
-        assert_eq!(store.count(&scan).unwrap().instances, page.instances.len() as u64);
-        page.instances.iter().map(|i| i.id.to_string()).collect()
+        assert_eq!(store.count(&scan).unwrap().instances, page.items.len() as u64);
+        page.items.iter().map(|i| i.id.to_string()).collect()
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use strandline_hub::EntityStatus;
+use strandline_hub::query::EntityQuery;
 use strandline_hub::row::{EntityRow, HistoryChunk, InstanceRow, PartitionRows};
 use strandline_model::ExecutionId;
 use strandline_store::disk::Disk;
@@ -359,6 +361,14 @@ impl Store for LocalStore {
 
     fn list(&self, scan: &Scan<'_>, limit: usize) -> Result<Page, StoreError> {
         self.core.tables.list(scan, self.core.partitions(scan.hub)?, limit)
+    }
+
+    fn list_entities(
+        &self,
+        scan: &Scan<'_, EntityQuery>,
+        limit: usize,
+    ) -> Result<Page<EntityStatus>, StoreError> {
+        self.core.tables.list_entities(scan, self.core.partitions(scan.hub)?, limit)
     }
 
     fn count(&self, scan: &Scan<'_>) -> Result<Count, StoreError> {

@@ -163,7 +163,7 @@ impl World {
         let (mut ids, mut after) = (Vec::new(), None);
         loop {
             let page = self.store().list(&Scan { after: after.as_ref(), ..scan }, limit).unwrap();
-            ids.extend(page.instances.iter().map(|i| i.id.to_string()));
+            ids.extend(page.items.iter().map(|i| i.id.to_string()));
             after = page.next;
             if after.is_none() {
                 break;

@@ -8,6 +8,8 @@ pub mod conformance;
 pub mod disk;
 mod scan;
 
+use strandline_hub::EntityStatus;
+use strandline_hub::query::EntityQuery;
 use strandline_hub::row::{EntityRow, HistoryChunk, InstanceRow, PartitionRow, PartitionRows, TimerKey};
 use strandline_model::{ExecutionId, InstanceId, Timestamp};
 
@@ -148,6 +150,13 @@ pub trait Store: Send + Sync + 'static {
     /// At most `limit` instances of a hub that the tables hold and a query means, in the order of the
     /// query, as of one moment.
     fn list(&self, scan: &Scan<'_>, limit: usize) -> Result<Page, StoreError>;
+
+    /// As [`Store::list`], for entities.
+    fn list_entities(
+        &self,
+        scan: &Scan<'_, EntityQuery>,
+        limit: usize,
+    ) -> Result<Page<EntityStatus>, StoreError>;
 
     /// How many instances [`Store::list`] would find.
     fn count(&self, scan: &Scan<'_>) -> Result<Count, StoreError>;

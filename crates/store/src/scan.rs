@@ -7,18 +7,26 @@ use strandline_hub::InstanceStatus;
 use strandline_hub::query::{Cursor, InstanceQuery};
 use strandline_model::InstanceId;
 
-/// Which instances of a hub to read, and how far.
-#[derive(Clone, Copy, Debug)]
-pub struct Scan<'a> {
+/// Which instances or entities of a hub to read, and how far.
+#[derive(Debug)]
+pub struct Scan<'a, Q = InstanceQuery> {
     /// The hub's number.
     pub hub: u32,
-    pub query: &'a InstanceQuery,
+    pub query: &'a Q,
     /// Begins behind this place of the list; it is of the query's order.
     pub after: Option<&'a Cursor>,
     /// Passed over, whatever their rows say: somebody knows better.
     pub hidden: &'a BTreeSet<InstanceId>,
     pub budget: Budget,
 }
+
+impl<Q> Clone for Scan<'_, Q> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Q> Copy for Scan<'_, Q> {}
 
 /// How much one scan may look at before it stops and says how far it got. It always gets further by at
 /// least one row.
@@ -36,10 +44,10 @@ impl Default for Budget {
 }
 
 /// A part of a list, as of one moment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T = InstanceStatus> {
     /// In the order of the query; fewer than asked for, even none, when the budget ran out.
-    pub instances: Vec<InstanceStatus>,
+    pub items: Vec<T>,
     /// How far the scan got; `None` when it got to the end.
     pub next: Option<Cursor>,
 }

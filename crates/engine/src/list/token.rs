@@ -1,6 +1,6 @@
 //! Continuation tokens: a place in a list as text that only its store can make.
 
-use strandline_hub::query::{Cursor, InstanceQuery};
+use strandline_hub::query::{Cursor, Query};
 use strandline_model::{InstanceId, Timestamp};
 
 /// First byte of a token.
@@ -37,7 +37,7 @@ impl TokenKey {
     }
 
     /// The token for what follows `cursor` in the list of `query`.
-    pub fn write(&self, query: &InstanceQuery, cursor: &Cursor) -> String {
+    pub fn write(&self, query: &impl Query, cursor: &Cursor) -> String {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&hash(query));
         match cursor {
@@ -58,7 +58,7 @@ impl TokenKey {
     }
 
     /// The place that a token of the same query stands for.
-    pub fn read(&self, query: &InstanceQuery, token: &str) -> Result<Cursor, InvalidToken> {
+    pub fn read(&self, query: &impl Query, token: &str) -> Result<Cursor, InvalidToken> {
         let bytes = unhex(token).ok_or(InvalidToken::Unknown)?;
         let (signed, mark) = bytes.split_last_chunk::<MARK>().ok_or(InvalidToken::Unknown)?;
         let mut expected = [0; MARK];
@@ -83,7 +83,7 @@ fn constant_time_eq(a: &[u8; MARK], b: &[u8; MARK]) -> bool {
     a.iter().zip(b).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0
 }
 
-fn hash(query: &InstanceQuery) -> [u8; HASH] {
+fn hash(query: &impl Query) -> [u8; HASH] {
     let mut short = [0; HASH];
     short.copy_from_slice(&blake3::hash(&query.canonical()).as_bytes()[..HASH]);
     short
@@ -112,6 +112,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use strandline_hub::query::InstanceQuery;
+
     use super::*;
 
     fn key() -> TokenKey {

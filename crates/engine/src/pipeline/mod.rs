@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use strandline_hub::message::Message;
-use strandline_hub::query::{Cursor, InstanceQuery};
+use strandline_hub::query::{Cursor, EntityQuery, InstanceQuery};
 use strandline_hub::row::TimerKey;
 use strandline_hub::{Command, Decision, Discard, Effect, Lookup, Partition, Refusal, Reply, decide, evolve};
 use strandline_model::{EventKind, ExecutionId, HistoryEvent, InstanceId, Timestamp};
@@ -84,11 +84,18 @@ pub enum Input<T> {
     },
     /// Asks for what the tables do not show yet of a list: at most `max` instances after a cursor.
     Overlay {
-        query: Arc<InstanceQuery>,
+        query: Asked,
         after: Option<Cursor>,
         max: usize,
         ticket: T,
     },
+}
+
+/// What a list is asked for.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    Instances(Arc<InstanceQuery>),
+    Entities(Arc<EntityQuery>),
 }
 
 /// Whether new work is taken. Results of work under way always are.
@@ -314,8 +321,16 @@ impl<T: Ticket> Pipeline<T> {
                 Input::Command { command, ticket } => self.take_command(command, ticket, store, intake)?,
                 Input::Read { id, read, ticket } => self.read(id, read, ticket, store)?,
                 Input::Overlay { query, after, max, ticket } => {
-                    let overlay = self.partition.overlay(&query, after.as_ref(), max);
-                    self.answer(ticket, Answer::Overlay(overlay));
+                    let after = after.as_ref();
+                    let answer = match query {
+                        Asked::Instances(query) => {
+                            Answer::Overlay(self.partition.overlay(&query, after, max))
+                        }
+                        Asked::Entities(query) => {
+                            Answer::EntityOverlay(self.partition.overlay_entities(&query, after, max))
+                        }
+                    };
+                    self.answer(ticket, answer);
                 }
             }
         }

@@ -36,6 +36,7 @@ pub enum Answer {
     /// `None`: there is nothing of this entity.
     Entity(Option<Box<EntityStatus>>),
     Overlay(Overlay),
+    EntityOverlay(Overlay<EntityStatus>),
 }
 
 /// Consecutive events of an execution.

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 
 pub use activities::RunningActivity;
 pub use node::{Hub, Node, Opener};
-pub use query::{InstancePage, ListError};
+pub use query::{EntityPage, InstancePage, ListError};
 
 use crate::pipeline::{Answer, PipelineConfig};
 

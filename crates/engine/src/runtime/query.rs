@@ -2,21 +2,32 @@
 
 use std::sync::Arc;
 
-use strandline_hub::InstanceStatus;
-use strandline_hub::query::{Cursor, InstanceQuery, InvalidQuery, check_page_size};
+use strandline_hub::query::{
+    Cursor, EntityQuery, InstanceQuery, InvalidQuery, Overlay, Query as _, check_page_size,
+};
+use strandline_hub::{EntityStatus, InstanceStatus};
 use strandline_store::{Budget, Count, Page, Scan, Store, StoreError};
 use tokio::sync::oneshot;
 
 use super::running::Running;
 use super::{CallError, Hub};
 use crate::list::{InvalidToken, Overlays, TokenKey};
-use crate::pipeline::{Answer, Input};
+use crate::pipeline::{Answer, Asked, Input};
 
 /// Part of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstancePage {
     /// In the order of the query. There may be fewer than asked for, even none, though more follow.
     pub instances: Vec<InstanceStatus>,
+    /// Where the next page begins; `None` on the last one.
+    pub continuation_token: Option<String>,
+}
+
+/// Part of a list of entities.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntityPage {
+    /// In the order of their ids. There may be fewer than asked for, even none, though more follow.
+    pub entities: Vec<EntityStatus>,
     /// Where the next page begins; `None` on the last one.
     pub continuation_token: Option<String>,
 }
@@ -47,8 +58,8 @@ impl Hub {
         check_page_size(size)?;
         let running = self.running().await?;
         let key = TokenKey::new(&running.secret, running.info.number);
-        let after = token.map(|token| key.read(query, token)).transpose()?;
-        let wanted = Overlays::wanted(size);
+        let after = token.map(|token| key.read(&**query, token)).transpose()?;
+        let wanted = Overlays::<InstanceStatus>::wanted(size);
         let overlays = running.overlays(query, after.as_ref(), wanted).await?;
         let (store, hub, asked) = (running.store.clone(), running.info.number, query.clone());
         // Neither a hub that closes nor one that starts over waits for this.
@@ -59,8 +70,34 @@ impl Hub {
             let tables = store.list(&scan, wanted)?;
             Ok(overlays.merge(query, tables, size))
         });
-        let Page { instances, next } = page.await?;
-        Ok(InstancePage { instances, continuation_token: next.map(|next| key.write(query, &next)) })
+        let Page { items: instances, next } = page.await?;
+        Ok(InstancePage { instances, continuation_token: next.map(|next| key.write(&**query, &next)) })
+    }
+
+    /// As [`Hub::list`], for entities.
+    pub async fn list_entities(
+        &self,
+        query: &Arc<EntityQuery>,
+        token: Option<&str>,
+        size: usize,
+    ) -> Result<EntityPage, ListError> {
+        query.check()?;
+        check_page_size(size)?;
+        let running = self.running().await?;
+        let key = TokenKey::new(&running.secret, running.info.number);
+        let after = token.map(|token| key.read(&**query, token)).transpose()?;
+        let wanted = Overlays::<EntityStatus>::wanted(size);
+        let overlays = running.entity_overlays(query, after.as_ref(), wanted).await?;
+        let (store, hub, asked) = (running.store.clone(), running.info.number, query.clone());
+        drop(running);
+        let page = blocking(move || {
+            let (query, after, hidden) = (&*asked, after.as_ref(), overlays.hidden());
+            let scan = Scan { hub, query, after, hidden, budget: Budget::default() };
+            let tables = store.list_entities(&scan, wanted)?;
+            Ok(overlays.merge(query, tables, size))
+        });
+        let Page { items: entities, next } = page.await?;
+        Ok(EntityPage { entities, continuation_token: next.map(|next| key.write(&**query, &next)) })
     }
 
     /// How many instances match. Those that change meanwhile may count or not.
@@ -105,6 +142,29 @@ impl Running {
         after: Option<&Cursor>,
         max: usize,
     ) -> Result<Overlays, CallError> {
+        let query = Asked::Instances(query.clone());
+        let pick = |answer| if let Answer::Overlay(overlay) = answer { Some(overlay) } else { None };
+        self.ask_all(query, after, max, pick).await
+    }
+
+    async fn entity_overlays(
+        &self,
+        query: &Arc<EntityQuery>,
+        after: Option<&Cursor>,
+        max: usize,
+    ) -> Result<Overlays<EntityStatus>, CallError> {
+        let query = Asked::Entities(query.clone());
+        let pick = |answer| if let Answer::EntityOverlay(overlay) = answer { Some(overlay) } else { None };
+        self.ask_all(query, after, max, pick).await
+    }
+
+    async fn ask_all<T>(
+        &self,
+        query: Asked,
+        after: Option<&Cursor>,
+        max: usize,
+        pick: impl Fn(Answer) -> Option<Overlay<T>>,
+    ) -> Result<Overlays<T>, CallError> {
         let ask = |partition| {
             let (ticket, answer) = oneshot::channel();
             let (query, after) = (query.clone(), after.cloned());
@@ -114,10 +174,8 @@ impl Running {
         let answers: Vec<_> = (0..self.info.partitions).map(ask).collect();
         let mut overlays = Vec::with_capacity(answers.len());
         for answer in answers {
-            match answer.await {
-                Ok(Answer::Overlay(overlay)) => overlays.push(overlay),
-                _ => return Err(CallError::OutcomeUnknown),
-            }
+            let overlay = answer.await.ok().and_then(&pick);
+            overlays.push(overlay.ok_or(CallError::OutcomeUnknown)?);
         }
         Ok(overlays.into_iter().collect())
     }

@@ -23,7 +23,7 @@ impl Auditor {
             }
             Answer::History(page) => self.check_page(&call, page.as_ref()).map(|()| CallState::Accepted),
             Answer::Entity(_) => Err("nobody asked for an entity".to_owned()),
-            Answer::Overlay(_) => Err("which nobody asked for".to_owned()),
+            Answer::Overlay(_) | Answer::EntityOverlay(_) => Err("which nobody asked for".to_owned()),
         };
         let state = checked.map_err(|why| format!("call {number} {call:?} is answered {answer:?}: {why}"))?;
         self.calls.close(number, state)

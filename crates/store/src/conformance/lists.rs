@@ -119,8 +119,8 @@ fn listed<S: Store>(store: &S, scan: Scan<'_>, limit: usize) -> Vec<String> {
     let mut after: Option<Cursor> = None;
     loop {
         let page = store.list(&Scan { after: after.as_ref(), ..scan }, limit).unwrap();
-        assert!(page.instances.len() <= limit);
-        ids.extend(page.instances.iter().map(|i| i.id.to_string()));
+        assert!(page.items.len() <= limit);
+        ids.extend(page.items.iter().map(|i| i.id.to_string()));
         match page.next {
             Some(next) => {
                 assert!(after.is_none_or(|after| after < next), "a page gets further");
@@ -222,7 +222,7 @@ pub fn short_budgets_get_to_the_end<S: Store>(open: impl Fn() -> S) {
     let (hidden, budget) = (BTreeSet::new(), Budget { rows: 10, time: None });
     let scan = Scan { hub, query: &none, after: None, hidden: &hidden, budget };
     let page = store.list(&scan, 100).unwrap();
-    assert!(page.instances.is_empty() && page.next.is_some(), "an empty page says where it stopped");
+    assert!(page.items.is_empty() && page.next.is_some(), "an empty page says where it stopped");
 }
 
 /// Hubs do not see each other's instances.
