@@ -12,6 +12,8 @@ pub enum Mutant {
     SkipPositionCheck,
     /// The store accepts a batch of an owner whose epoch is over.
     SkipEpochCheck,
+    /// The store leaves entries of its indexes where they are when instances change.
+    StaleIndexes,
     /// Answers and activities leave before their cause is durable.
     ReleaseBeforeDurable,
     /// Rows reflect records the log does not hold.
@@ -27,10 +29,11 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::DropSync,
         Self::SkipPositionCheck,
         Self::SkipEpochCheck,
+        Self::StaleIndexes,
         Self::ReleaseBeforeDurable,
         Self::FlushBeforeDurable,
         Self::FireEarly,
@@ -44,6 +47,7 @@ impl Mutant {
             Self::DropSync => "drop-sync",
             Self::SkipPositionCheck => "skip-position-check",
             Self::SkipEpochCheck => "skip-epoch-check",
+            Self::StaleIndexes => "stale-indexes",
             Self::ReleaseBeforeDurable => "release-before-durable",
             Self::FlushBeforeDurable => "flush-before-durable",
             Self::FireEarly => "fire-early",
@@ -62,6 +66,7 @@ impl Mutant {
             Self::DropSync => store::Sabotage::DropSync,
             Self::SkipPositionCheck => store::Sabotage::SkipPositionCheck,
             Self::SkipEpochCheck => store::Sabotage::SkipEpochCheck,
+            Self::StaleIndexes => store::Sabotage::StaleIndexes,
             _ => store::Sabotage::None,
         }
     }

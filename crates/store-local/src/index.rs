@@ -15,6 +15,7 @@ use strandline_model::{EventKind, InstanceId, RuntimeStatus, Timestamp};
 use strandline_store::PartitionRef;
 
 use crate::keys;
+use crate::options::Sabotage;
 use crate::schema::{BY_NAME, BY_STATUS};
 use crate::tables::Problem;
 
@@ -49,9 +50,14 @@ impl<'a> Indexed<'a> {
 pub(crate) struct Changes {
     by_status: BTreeMap<Vec<u8>, bool>,
     by_name: BTreeMap<Vec<u8>, bool>,
+    sabotage: Sabotage,
 }
 
 impl Changes {
+    pub(crate) fn new(sabotage: Sabotage) -> Self {
+        Self { sabotage, ..Self::default() }
+    }
+
     /// An instance's row was replaced; `None` is no row.
     pub(crate) fn replaced(
         &mut self,
@@ -78,10 +84,10 @@ impl Changes {
             let mut table = txn.open_table(table)?;
             for (key, added) in changes {
                 if added {
-                    table.insert(&*key, ())?
-                } else {
-                    table.remove(&*key)?
-                };
+                    table.insert(&*key, ())?;
+                } else if self.sabotage != Sabotage::StaleIndexes {
+                    table.remove(&*key)?;
+                }
             }
         }
         Ok(())

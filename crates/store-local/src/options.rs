@@ -33,6 +33,8 @@ pub enum Sabotage {
     SkipPositionCheck,
     /// Appends accept any epoch.
     SkipEpochCheck,
+    /// Index entries stay when their instances change.
+    StaleIndexes,
 }
 
 impl Default for LocalOptions {

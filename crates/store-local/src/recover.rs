@@ -49,7 +49,8 @@ pub(crate) fn open(disk: Arc<dyn Disk>, place: &str, options: LocalOptions) -> R
         }
         Tables::create(&*disk, identity, &new_secret(&options)?, options.cache_bytes)?;
     }
-    let tables = Tables::open(&*disk, options.cache_bytes)?;
+    let mut tables = Tables::open(&*disk, options.cache_bytes)?;
+    tables.sabotage(options.sabotage);
     let mut meta = tables.meta()?;
     if meta.identity != identity {
         return Err(StoreError::Corrupt {

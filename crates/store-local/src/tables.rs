@@ -20,6 +20,7 @@ use crate::backend::{Backend, TablesFile};
 use crate::error::io_error;
 use crate::index::{Changes, Indexed};
 use crate::keys;
+use crate::options::Sabotage;
 use crate::schema::{
     ACTIVE, BY_NAME, BY_STATUS, CHUNKS, DROPPING, DURABLE, ENTITIES, FIRST_LSN, FIRST_SEGMENT, HUBS, HubRow,
     IDENTITY, INCARNATION, INDEXED, INSTANCES, MARKS, META, NEXT_HUB, PARTITIONS, POSITIONS, SECRETS, TIMERS,
@@ -36,6 +37,7 @@ pub(crate) struct Tables {
     /// One writer at a time.
     writing: Mutex<()>,
     closed: AtomicBool,
+    sabotage: Sabotage,
 }
 
 /// What must be known of the tables when a store is opened.
@@ -127,7 +129,13 @@ impl Tables {
             database: RwLock::new(Some(database)),
             writing: Mutex::new(()),
             closed: AtomicBool::new(false),
+            sabotage: Sabotage::None,
         })
+    }
+
+    /// Plants a bug.
+    pub(crate) fn sabotage(&mut self, sabotage: Sabotage) {
+        self.sabotage = sabotage;
     }
 
     /// Bytes written since it was opened.
@@ -342,7 +350,7 @@ impl Tables {
             let mut chunks = txn.open_table(CHUNKS)?;
             let mut timers = txn.open_table(TIMERS)?;
             let mut active = txn.open_table(ACTIVE)?;
-            let mut index = Changes::default();
+            let mut index = Changes::new(self.sabotage);
             let mut buffer = Vec::new();
             for (at, rows) in rows {
                 let at = *at;

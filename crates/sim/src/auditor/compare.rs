@@ -46,7 +46,7 @@ impl Auditor {
             return Err(format!("{at:?} counts {} bytes of memory, not {memory}", partition.memory_bytes()));
         }
         self.coverage.hit("audit/compared");
-        Ok(true)
+        super::lists::check(pipeline, store, books).map_err(|why| format!("{at:?}: {why}"))
     }
 }
 

@@ -9,6 +9,7 @@
 mod calls;
 mod compare;
 mod history;
+mod lists;
 mod messages;
 mod records;
 mod reference;
