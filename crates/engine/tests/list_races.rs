@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use strandline_engine::runtime::{Hub, HubOptions, Node, NodeOptions};
-use strandline_hub::Reply;
-use strandline_hub::query::InstanceQuery;
+use strandline_hub::query::{EntityQuery, InstanceQuery};
 use strandline_hub::row::{EntityRow, HistoryChunk, InstanceRow, PartitionRows};
+use strandline_hub::{EntityStatus, Reply};
 use strandline_model::ExecutionId;
 use strandline_store::disk::MemoryDisk;
 use strandline_store::{
@@ -53,6 +53,13 @@ impl Store for Meddled {
     }
     fn count(&self, scan: &Scan<'_>) -> Result<Count, StoreError> {
         self.around(|| self.store.count(scan))
+    }
+    fn list_entities(
+        &self,
+        scan: &Scan<'_, EntityQuery>,
+        limit: usize,
+    ) -> Result<Page<EntityStatus>, StoreError> {
+        self.around(|| self.store.list_entities(scan, limit))
     }
     fn hubs(&self) -> Result<Vec<HubInfo>, StoreError> {
         self.store.hubs()

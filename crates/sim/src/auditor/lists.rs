@@ -54,7 +54,7 @@ fn list<T: Ticket>(
 ) -> Result<Listed, StoreError> {
     let (mut listed, mut after): (Listed, Option<Cursor>) = (Vec::new(), None);
     loop {
-        let overlay = pipeline.partition().overlay(query, after.as_ref(), Overlays::wanted(LIMIT));
+        let overlay = pipeline.partition().overlay(query, after.as_ref(), <Overlays>::wanted(LIMIT));
         let overlays: Overlays = std::iter::once(overlay).collect();
         let scan = Scan {
             hub: pipeline.at().hub,
@@ -63,9 +63,9 @@ fn list<T: Ticket>(
             hidden: overlays.hidden(),
             budget: Budget { rows: ROWS, time: None },
         };
-        let tables = store.list(&scan, Overlays::wanted(LIMIT))?;
-        let Page { instances, next } = overlays.merge(query, tables, LIMIT);
-        listed.extend(instances.into_iter().map(|i| (i.created, i.id)));
+        let tables = store.list(&scan, <Overlays>::wanted(LIMIT))?;
+        let Page { items, next } = overlays.merge(query, tables, LIMIT);
+        listed.extend(items.into_iter().map(|i| (i.created, i.id)));
         match next {
             Some(next) => after = Some(next),
             None => return Ok(listed),
