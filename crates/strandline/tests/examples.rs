@@ -18,6 +18,12 @@ mod hello_sequence;
 #[path = "../examples/monitor.rs"]
 #[allow(dead_code, reason = "only `main` uses some of it")]
 mod monitor;
+#[path = "../examples/phone_verification.rs"]
+#[allow(dead_code, reason = "only `main` uses some of it")]
+mod phone_verification;
+#[path = "../examples/saga.rs"]
+#[allow(dead_code, reason = "only `main` uses some of it")]
+mod saga;
 #[path = "../examples/sub_orchestrations.rs"]
 #[allow(dead_code, reason = "only `main` uses some of it")]
 mod sub_orchestrations;
@@ -25,7 +31,7 @@ mod sub_orchestrations;
 use std::fs;
 use std::path::PathBuf;
 
-use strandline::Result;
+use strandline::{Result, millis, secs};
 use tempfile::tempdir;
 
 #[tokio::test]
@@ -138,5 +144,63 @@ async fn stays_small_for_ever() -> Result<()> {
 async fn adds_up_what_a_thousand_children_found() -> Result<()> {
     let dir = tempdir()?;
     assert_eq!(sub_orchestrations::run(&dir.path().join("hub"), 1000).await?, 78_498);
+    Ok(())
+}
+
+#[tokio::test]
+async fn verifies_a_phone_within_three_tries() -> Result<()> {
+    use phone_verification::{Try::Right, Try::Wrong, Verdict};
+    let cases: [(&[_], _, _); 4] = [
+        (&[Right], Verdict::Verified, None),
+        (&[Wrong, Right], Verdict::Verified, Some("\"wrong code, tries left: 2\"")),
+        (&[Wrong, Wrong, Right], Verdict::Verified, Some("\"wrong code, tries left: 1\"")),
+        (&[Wrong, Wrong, Wrong], Verdict::Failed, Some("\"wrong code, tries left: 0\"")),
+    ];
+    for (tries, verdict, custom_status) in cases {
+        let dir = tempdir()?;
+        let report = phone_verification::run(&dir.path().join("hub"), tries, secs(90)).await?;
+        assert_eq!((report.verdict, report.custom_status.as_deref()), (verdict, custom_status), "{tries:?}");
+        assert!(!report.history.contains(&"TimerFired"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn verifies_no_phone_whose_owner_is_silent() -> Result<()> {
+    use phone_verification::{Try::Wrong, Verdict};
+    for tries in [&[][..], &[Wrong, Wrong]] {
+        let dir = tempdir()?;
+        let report = phone_verification::run(&dir.path().join("hub"), tries, millis(500)).await?;
+        assert_eq!(report.verdict, Verdict::Failed);
+        assert!(report.history.contains(&"TimerFired"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn books_a_whole_trip_or_none_of_it() -> Result<()> {
+    let steps = ["BookFlight", "BookHotel", "BookCar", "ConfirmTrip"];
+    let undone = ["CancelCar", "CancelHotel", "CancelFlight"];
+    for (at, step) in steps.into_iter().enumerate() {
+        let dir = tempdir()?;
+        let report = saga::run(&dir.path().join("hub"), &[step]).await?;
+        assert_eq!(report.outcome.map_err(|e| e.to_string()), Err(format!("{step} was told to fail")));
+        assert_eq!(report.called, [&steps[..=at], &undone[3 - at..]].concat());
+        assert_eq!((report.left, report.custom_status), (0, None));
+    }
+    let dir = tempdir()?;
+    let report = saga::run(&dir.path().join("hub"), &[]).await?;
+    assert_eq!((report.outcome?.len(), report.left), (3, 3));
+    Ok(())
+}
+
+#[tokio::test]
+async fn undoes_the_rest_when_something_cannot_be_undone() -> Result<()> {
+    let dir = tempdir()?;
+    let report = saga::run(&dir.path().join("hub"), &["BookCar", "CancelHotel"]).await?;
+    assert_eq!(report.outcome.map_err(|e| e.to_string()), Err("BookCar was told to fail".to_owned()));
+    assert_eq!(report.called, ["BookFlight", "BookHotel", "BookCar", "CancelHotel", "CancelFlight"]);
+    assert_eq!(report.custom_status.as_deref(), Some("\"not undone: CancelHotel was told to fail\""));
+    assert_eq!(report.left, 1);
     Ok(())
 }
