@@ -149,6 +149,17 @@ impl<O> TestRun<O> {
         self.order(Command::Resume { id: self.id.clone(), reason: Some(reason.into()) });
     }
 
+    /// Does what failed again: the instance goes on where it failed, with the history before that.
+    ///
+    /// # Panics
+    /// When it did not fail.
+    #[track_caller]
+    pub fn rewind(&self, reason: impl Into<String>) {
+        let reason = Some(reason.into());
+        let execution = self.world.borrow_mut().next_execution();
+        self.order(Command::Rewind { id: self.id.clone(), reason, execution });
+    }
+
     #[track_caller]
     fn order(&self, command: Command) {
         let mut world = self.world.borrow_mut();

@@ -85,7 +85,7 @@ impl World {
         format!("run-{}", self.named)
     }
 
-    fn next_execution(&mut self) -> ExecutionId {
+    pub(super) fn next_execution(&mut self) -> ExecutionId {
         ExecutionId(u128::from(self.next_random()))
     }
 

@@ -6,5 +6,6 @@ mod golden;
 mod histories;
 mod misuse;
 mod patterns;
+mod rewinding;
 mod support;
 mod texts;
