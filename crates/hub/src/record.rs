@@ -250,6 +250,9 @@ pub struct Rewound {
     /// The parent's execution that waits for this instance from now on, if that was rewound too.
     #[prost(bytes = "vec", optional, tag = "5")]
     pub parent_execution_id: Option<Vec<u8>>,
+    /// Actions that followed from the failure: the code takes them, or others, when it gets there.
+    #[prost(sint32, repeated, tag = "6")]
+    pub undone: Vec<i32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

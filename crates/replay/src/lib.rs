@@ -12,8 +12,9 @@
 //! What it asks of whoever writes the history: the events of a turn stand between its
 //! `OrchestratorStarted` and `OrchestratorCompleted`, those delivered first, then one for each action in
 //! order. Whoever takes the record of an action out again, as a rewind does, leaves a `GenericEvent`
-//! with that action's sequence id in its place: the action is then done anew instead of counting as
-//! one the code should not have taken.
+//! with that action's sequence id in its place: if the code takes it, it is done anew instead of
+//! counting as one the code should not have taken. Whoever takes a failure out does the same with the
+//! actions that followed from it, since the code does not take them there any more.
 //!
 //! This crate is pure: time, identity and seeds come from the history. Payloads are opaque text.
 //!

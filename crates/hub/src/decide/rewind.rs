@@ -1,5 +1,5 @@
 //! Doing again what failed. The history before the failure stays; of the task the failure came from,
-//! only the last attempt is taken out.
+//! only the last attempt is taken out, with what the code did because of the failure.
 
 use std::collections::BTreeSet;
 
@@ -88,12 +88,14 @@ fn rewound(
         let first = history.iter().find_map(|event| failure_of(event));
         again = first.into_iter().collect();
     }
+    let undone = followed_from(history, &again);
     // Activities without a result run again: what came of them was dropped when the instance ended.
     let done: BTreeSet<i32> = history.iter().filter_map(|event| result_of(event)).collect();
     let open = history.iter().filter(|event| {
         matches!(event.kind(), EventKind::TaskScheduled(_))
             && !done.contains(&event.id)
             && !again.contains(&event.id)
+            && !undone.contains(&event.id)
     });
     let id = &instance.id;
     let effects = open.map(|event| Effect::Activity { id: id.clone(), execution, task_id: event.id });
@@ -105,8 +107,29 @@ fn rewound(
         event,
         again,
         parent_execution_id,
+        undone: undone.into_iter().collect(),
     };
     (Record::Rewound(Box::new(record)), effects)
+}
+
+/// What the code did in turns that saw one of these tasks end, or one of the tasks it began there: it
+/// gave locks back, made up for what was done before, told somebody. It does not do so as long as the
+/// task has not ended, so a replay must not expect it.
+fn followed_from(history: &[std::sync::Arc<HistoryEvent>], again: &[i32]) -> BTreeSet<i32> {
+    let mut undone = BTreeSet::new();
+    let mut because = false;
+    for event in history {
+        match event.kind() {
+            EventKind::OrchestratorStarted(_) => because = false,
+            EventKind::ExecutionCompleted(_) => {}
+            _ if event.id >= 0 && because => drop(undone.insert(event.id)),
+            _ => {
+                because |=
+                    result_of(event).is_some_and(|task| again.contains(&task) || undone.contains(&task))
+            }
+        }
+    }
+    undone
 }
 
 /// The task whose failure ended the instance, if it was one.

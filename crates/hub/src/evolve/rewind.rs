@@ -37,6 +37,7 @@ fn rewind(instance: &mut Instance, ledger: &mut Ledger, record: Rewound) {
         _ => None,
     };
     let again: BTreeSet<i32> = record.again.into_iter().collect();
+    let undone: BTreeSet<i32> = record.undone.into_iter().collect();
     let old = std::mem::take(&mut instance.history);
     instance.accept(Arc::new(record.event));
     for event in old.in_memory() {
@@ -54,11 +55,10 @@ fn rewind(instance: &mut Instance, ledger: &mut Ledger, record: Rewound) {
             EventKind::TaskScheduled(_) | EventKind::EntityOperationCalled(_)
                 if again.contains(&event.id) =>
             {
-                let nothing = EventKind::Generic(Generic { data: None });
-                let event = HistoryEvent::of_action(event.id, event.timestamp, nothing);
-                instance.history.push(Arc::new(event));
+                instance.history.push(place_holder(event));
             }
-            _ if result_of(event).is_some_and(|task| again.contains(&task)) => {}
+            _ if undone.contains(&event.id) => instance.history.push(place_holder(event)),
+            _ if result_of(event).is_some_and(|task| again.contains(&task) || undone.contains(&task)) => {}
             _ => instance.history.push(event.clone()),
         }
     }
@@ -67,6 +67,11 @@ fn rewind(instance: &mut Instance, ledger: &mut Ledger, record: Rewound) {
         instance.begin_section(&section_id, section, ledger);
     }
     reopen(instance, ledger, reason);
+}
+
+fn place_holder(event: &HistoryEvent) -> Arc<HistoryEvent> {
+    let nothing = EventKind::Generic(Generic { data: None });
+    Arc::new(HistoryEvent::of_action(event.id, event.timestamp, nothing))
 }
 
 /// What was begun and has no result is waited for again.
