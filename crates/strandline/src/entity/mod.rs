@@ -20,6 +20,7 @@ pub use id::EntityId;
 pub use lock::{Lock, LockSet, Locked};
 pub(crate) use methods::Methods;
 pub use methods::{EntityMethods, Operation, OperationFuture};
+pub(crate) use proxy::encode;
 pub use proxy::{AnyEntity, AnyProxy, Channel, OneWay};
 
 use serde::de::DeserializeOwned;

@@ -69,7 +69,7 @@ impl<C> From<C> for AnyProxy<C> {
 }
 
 /// An operation's name and input as they travel.
-pub(super) fn encode<I: Serialize>(
+pub(crate) fn encode<I: Serialize>(
     target: &EntityId,
     operation: &str,
     input: Option<I>,

@@ -11,9 +11,11 @@ use serde::de::DeserializeOwned;
 use strandline_hub::{Command, Reply, ReusePolicy, Start};
 use strandline_model::{ExecutionId, InstanceId, Timestamp};
 
+use super::entity::TestEntity;
 use super::run::TestRun;
 use super::world::World;
 use crate::client::refused;
+use crate::entity::{Entity, EntityId};
 use crate::error::{Error, Result};
 use crate::handle::{AnActivity, AnOrchestration, Callable, Named};
 use crate::json;
@@ -251,6 +253,35 @@ impl TestHub {
     pub fn instance<O>(&self, id: &str) -> TestRun<O> {
         assert!(self.world.borrow().partition.instance(id).is_some(), "the test hub has no instance '{id}'");
         TestRun { world: self.world.clone(), id: InstanceId::trusted(id), output: PhantomData }
+    }
+
+    /// An entity, whether it exists or not. Its operations are methods that carry them out at once.
+    ///
+    /// ```
+    /// use strandline::prelude::*;
+    ///
+    /// # #[derive(Default, Serialize, Deserialize)]
+    /// # pub struct Stock { left: u32 }
+    /// #[entity]
+    /// impl Stock {
+    ///     pub fn add(&mut self, n: u32) { self.left += n; }
+    ///
+    ///     pub fn take(&mut self, n: u32) -> Result<u32> {
+    ///         self.left = self.left.checked_sub(n).context("sold out")?;
+    ///         Ok(self.left)
+    ///     }
+    /// }
+    ///
+    /// let hub = TestHub::new().register(Stock);
+    /// let stock = hub.entity::<Stock>("sku-1");
+    /// stock.signal().add(3)?;
+    /// assert_eq!(stock.take(2)?, 1);
+    /// assert_eq!(stock.take(2).unwrap_err().message(), "sold out");
+    /// assert_eq!(stock.state().unwrap().left, 1);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn entity<E: Entity>(&self, id: impl Into<EntityId<E>>) -> TestEntity<E> {
+        TestEntity::new(self.world.clone(), id.into())
     }
 
     /// Lets virtual time pass. Timers fire in the order in which they are due, each at its time, and

@@ -5,6 +5,7 @@
 //! instances that run now.
 
 mod activities;
+mod entity;
 mod events;
 mod golden;
 mod history;
@@ -13,6 +14,7 @@ mod run;
 mod turns;
 mod world;
 
+pub use entity::{TestCalls, TestEntity, TestSignals};
 pub use history::History;
 pub use hub::TestHub;
 pub use run::TestRun;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use strandline_engine::worker::{EntityBatch, Turn, Worker};
+use strandline_engine::worker::{ActivityResult, EntityBatch, Turn, Worker};
 use strandline_hub::{
     Command, Effect, Entity, EntityFinished, Identity, Instance, OpenTask, Partition, Reply, TurnFinished,
     decide, evolve,
@@ -35,6 +35,8 @@ pub(super) struct World {
     /// Instances that may have a turn to run, each once.
     ready: VecDeque<InstanceId>,
     queued: BTreeSet<InstanceId>,
+    /// The operation a test asks for, and its result once it is there.
+    pub(super) asked: Option<(String, Option<ActivityResult>)>,
     /// Counts what is random in a real hub.
     entropy: u64,
     /// Instances that were given an id here.
@@ -57,6 +59,7 @@ impl World {
             activities: Activities::default(),
             ready: VecDeque::new(),
             queued: BTreeSet::new(),
+            asked: None,
             entropy: 0,
             named: 0,
         }
@@ -242,8 +245,13 @@ impl World {
         if given.is_empty() {
             return;
         }
+        let asked = self.asked.as_ref().map(|(request, _)| request);
+        let asked = asked.and_then(|id| operations.iter().position(|operation| operation.request_id == *id));
         let batch = EntityBatch { entity: entity_id, state: entity.state.clone(), operations };
         let outcome = self.activities.run(code.worker.run_entity(batch));
+        if let (Some((_, result)), Some(at)) = (&mut self.asked, asked) {
+            *result = outcome.results.get(at).cloned();
+        }
         let entropy = u128::from(self.next_random());
         let finished = EntityFinished { id: id.clone(), given, outcome, entropy };
         self.command(Command::EntityFinished(Box::new(finished)));
@@ -281,12 +289,31 @@ impl World {
         if instance.suspended {
             return "it is suspended: let it go on with `run.resume(..)`".to_owned();
         }
-        let open: Vec<_> =
-            instance.open.iter().map(|(id, task)| self.waits_for_task(instance, *id, task)).collect();
+        let tasks = instance.open.iter().map(|(id, task)| self.waits_for_task(instance, *id, task));
+        let sections = instance.sections.values().filter(|section| !section.is_held());
+        let missing = sections.flat_map(|section| &section.lock_set).filter(|id| {
+            let lock = self.partition.entity(id).and_then(|entity| entity.lock.as_ref());
+            lock.is_none_or(|lock| lock.owner.instance_id != instance.id.as_str())
+        });
+        let locks =
+            missing.map(|id| format!("the lock of {}", self.entity_state(&InstanceId::trusted(id.as_str()))));
+        let open: Vec<_> = tasks.chain(locks).collect();
         if open.is_empty() {
             return "it waits for an external event: raise it with `run.raise(EVENT, payload)`".to_owned();
         }
         format!("it waits for {}, or for an external event", open.join(", for "))
+    }
+
+    /// An entity, and why operations on it may wait.
+    pub(super) fn entity_state(&self, id: &InstanceId) -> String {
+        let name = EntityId::parse(id.as_str()).map(|id| id.name().to_owned()).unwrap_or_default();
+        if !self.worker().is_some_and(|worker| worker.entities().contains(&name)) {
+            return format!("entity '{id}', which nobody serves (register it with `.register(..)`)");
+        }
+        match self.partition.entity(id.as_str()).and_then(|entity| entity.lock.as_ref()) {
+            Some(lock) => format!("entity '{id}', which instance '{}' has locked", lock.owner.instance_id),
+            None => format!("entity '{id}'"),
+        }
     }
 
     fn waits_for_task(&self, instance: &Instance, id: i32, task: &OpenTask) -> String {
@@ -296,7 +323,7 @@ impl World {
                 format!("a timer that fires in {rest:?} (let time pass with `hub.advance(..)`)")
             }
             OpenTask::SubOrchestration { instance } => format!("sub-orchestration '{instance}'"),
-            OpenTask::EntityCall { entity } => format!("entity '{entity}'"),
+            OpenTask::EntityCall { entity } => self.entity_state(entity),
             OpenTask::Activity { .. } => match self.activities.unserved(&instance.id, id) {
                 Some(name) => format!(
                     "activity '{name}', which nobody serves (register it, or give it a stand-in with `.fake(..)`)"

@@ -2,6 +2,7 @@
 
 mod activities;
 mod determinism;
+mod entities;
 mod golden;
 mod histories;
 mod misuse;
