@@ -46,6 +46,9 @@ pub(super) struct World {
 struct Code {
     worker: RustWorker,
     turns: Turns,
+    /// Names in lower case.
+    orchestrators: BTreeSet<String>,
+    entities: BTreeSet<String>,
 }
 
 impl World {
@@ -70,7 +73,10 @@ impl World {
         if let Some(registry) = self.registry.take() {
             let worker = registry.build().unwrap_or_else(|error| panic!("what the test hub serves: {error}"));
             let turns = Turns::new(worker.program.clone());
-            self.code = Some(Code { worker, turns });
+            let names = worker.orchestrators();
+            let orchestrators = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+            let entities = worker.entities().into_iter().collect();
+            self.code = Some(Code { worker, turns, orchestrators, entities });
         }
     }
 
@@ -202,7 +208,7 @@ impl World {
         };
         let Some(code) = &mut self.code else { return };
         let start = instance.start();
-        if !code.worker.orchestrators().iter().any(|name| name.eq_ignore_ascii_case(&start.name)) {
+        if !code.orchestrators.contains(&start.name.to_ascii_lowercase()) {
             return;
         }
         let time = instance.inbox.iter().map(|event| event.timestamp).fold(self.now, Timestamp::max);
@@ -236,7 +242,7 @@ impl World {
     fn operations(&mut self, id: &InstanceId) {
         let Some(entity) = self.partition.entity(id.as_str()) else { return };
         let (Some(code), Ok(entity_id)) = (&self.code, EntityId::parse(id.as_str())) else { return };
-        if !code.worker.entities().iter().any(|name| name == entity_id.name()) {
+        if !code.entities.contains(entity_id.name()) {
             return;
         }
         let waiting =
@@ -307,7 +313,7 @@ impl World {
     /// An entity, and why operations on it may wait.
     pub(super) fn entity_state(&self, id: &InstanceId) -> String {
         let name = EntityId::parse(id.as_str()).map(|id| id.name().to_owned()).unwrap_or_default();
-        if !self.worker().is_some_and(|worker| worker.entities().contains(&name)) {
+        if !self.code.as_ref().is_some_and(|code| code.entities.contains(&name)) {
             return format!("entity '{id}', which nobody serves (register it with `.register(..)`)");
         }
         match self.partition.entity(id.as_str()).and_then(|entity| entity.lock.as_ref()) {
