@@ -81,9 +81,16 @@ pub type ActivityResult = Result<Option<String>, FailureDetails>;
 
 /// The code of a program: what it serves and how to run it.
 pub trait Worker: Send + Sync + 'static {
-    /// Names of the orchestrators it can run, for matching and for messages.
+    /// Names of the orchestrators it can run, for messages.
     fn orchestrators(&self) -> Vec<String>;
     fn activities(&self) -> Vec<String>;
+    /// Whether it takes turns of this version of an orchestrator. What nobody takes waits.
+    fn serves_orchestrator(&self, name: &str, _version: Option<&str>) -> bool {
+        is_among(&self.orchestrators(), name)
+    }
+    fn serves_activity(&self, name: &str, _version: Option<&str>) -> bool {
+        is_among(&self.activities(), name)
+    }
     /// Names of the entities, in lower case.
     fn entities(&self) -> Vec<String>;
     /// A runner for one engine thread.
@@ -94,6 +101,11 @@ pub trait Worker: Send + Sync + 'static {
     /// its result, and the operations after it go on with the state before it. Panics are caught by the
     /// worker. Nothing of a batch counts before its outcome is committed; after a crash it is run again.
     fn run_entity(&self, batch: EntityBatch) -> Pin<Box<dyn Future<Output = EntityOutcome> + Send>>;
+}
+
+/// Names of orchestrators and activities are compared ignoring ASCII case.
+pub(crate) fn is_among(names: &[String], name: &str) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// The time a turn or command happens at.

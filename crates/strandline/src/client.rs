@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde::Serialize;
 use strandline_engine::runtime::{CallError, Hub};
@@ -24,13 +25,21 @@ use crate::json;
 #[derive(Clone)]
 pub struct Client {
     pub(crate) hub: Hub,
+    default_version: Option<Arc<str>>,
     /// Keeps the hub running.
     _directory: DataDirectory,
 }
 
 impl Client {
     pub(crate) fn new(hub: Hub, directory: DataDirectory) -> Self {
-        Self { hub, _directory: directory }
+        Self { hub, default_version: None, _directory: directory }
+    }
+
+    /// Instances that this client starts get this version unless the start names one.
+    #[must_use]
+    pub fn default_version(mut self, version: impl Into<Arc<str>>) -> Self {
+        self.default_version = Some(version.into());
+        self
     }
 
     /// Starts an instance. Say more with the methods of [`StartInstance`], then await it.
@@ -60,7 +69,7 @@ impl Client {
             client: self.clone(),
             input,
             instance_id: call.requested_instance_id().map(str::to_owned),
-            version: call.requested_version().map(str::to_owned),
+            version: call.requested_version().or(self.default_version.as_deref()).map(str::to_owned),
             tags: call.requested_tags().clone(),
             name,
             scheduled_start: None,

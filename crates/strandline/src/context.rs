@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
@@ -18,6 +19,7 @@ use crate::handle::{AnOrchestration, Call, CallOptions, Callable, Event, Kind, N
 use crate::json;
 use crate::retry::{RetryContext, RetryHandler};
 use crate::task::{Task, Timeout, What};
+use crate::worker::Program;
 
 /// From this many events on, [`OrchestrationContext::suggested_continue_as_new`] says yes.
 const LONG_HISTORY: usize = 10_000;
@@ -32,6 +34,7 @@ const LONG_HISTORY: usize = 10_000;
 #[derive(Clone)]
 pub struct OrchestrationContext {
     handle: ContextHandle,
+    program: Arc<Program>,
 }
 
 /// The orchestration that called this one.
@@ -45,8 +48,8 @@ pub struct Parent {
 }
 
 impl OrchestrationContext {
-    pub(crate) fn new(handle: ContextHandle) -> Self {
-        Self { handle }
+    pub(crate) fn new(handle: ContextHandle, program: Arc<Program>) -> Self {
+        Self { handle, program }
     }
 
     /// Calls an activity or a sub-orchestration.
@@ -116,7 +119,19 @@ impl OrchestrationContext {
             };
             self.handle.call_activity(call, retry)
         } else {
-            self.handle.call_sub_orchestration(child(name, options, input), retry)
+            self.handle.call_sub_orchestration(self.child(name, options, input), retry)
+        }
+    }
+
+    /// A child has the version of its call, else the worker's default: never that of its parent.
+    fn child(&self, name: &str, options: &CallOptions, input: Option<String>) -> SubOrchestrationCall {
+        let version = options.version.as_deref().or(self.program.settings.versioning.version_of_children());
+        SubOrchestrationCall {
+            instance_id: options.instance_id.clone(),
+            name: name.to_owned(),
+            version: version.map(str::to_owned),
+            input,
+            tags: options.tags.clone(),
         }
     }
 
@@ -142,7 +157,7 @@ impl OrchestrationContext {
         let call = orchestrator.into_call();
         let input = json::encode(&input, || format!("the input of orchestrator '{}'", call.name))?;
         self.check_child(&call.options)?;
-        let id = self.handle.start_sub_orchestration(child(call.name(), &call.options, input));
+        let id = self.handle.start_sub_orchestration(self.child(call.name(), &call.options, input));
         Ok(InstanceId::trusted(id.map_err(Error::from_failure)?))
     }
 
@@ -351,16 +366,6 @@ impl OrchestrationContext {
     /// Whether the history has grown so long that [`continue_as_new`](Self::continue_as_new) pays.
     pub fn suggested_continue_as_new(&self) -> bool {
         self.history_len() >= LONG_HISTORY
-    }
-}
-
-fn child(name: &str, options: &CallOptions, input: Option<String>) -> SubOrchestrationCall {
-    SubOrchestrationCall {
-        instance_id: options.instance_id.clone(),
-        name: name.to_owned(),
-        version: options.version.clone(),
-        input,
-        tags: options.tags.clone(),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::register::Register;
 use crate::registry::Registry;
+use crate::versioning::Versioning;
 
 /// A directory that holds task hubs: one store, used by one process at a time.
 ///
@@ -275,6 +276,12 @@ impl WorkerBuilder {
     /// Bounds of the suspended orchestrations kept in memory; see [`Registry::cache`].
     pub fn cache(mut self, orchestrations: usize, bytes: usize) -> Self {
         self.registry = self.registry.cache(orchestrations, bytes);
+        self
+    }
+
+    /// Which versions of orchestrations it takes; see [`Versioning`].
+    pub fn versioning(mut self, versioning: Versioning) -> Self {
+        self.registry = self.registry.versioning(versioning);
         self
     }
 

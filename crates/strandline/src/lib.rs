@@ -62,6 +62,7 @@ mod runner;
 mod task;
 pub mod testing;
 mod type_name;
+mod versioning;
 mod worker;
 
 pub use activity::{ActivityContext, ActivityRequest, FromActivity, Need, State};
@@ -88,6 +89,7 @@ pub use registry::Registry;
 pub use retry::{RetryContext, RetryPolicy};
 pub use task::{Task, Timeout};
 pub use testing::TestHub;
+pub use versioning::Versioning;
 pub use worker::RustWorker;
 
 /// Waits for the first of several tasks; the history decides which it is. Of several that were done

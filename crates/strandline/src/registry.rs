@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::handle::{AnActivity, AnOrchestration, Callable, Kind, Named};
 use crate::json;
 use crate::register::{Outcome, Register};
+use crate::versioning::Versioning;
 use crate::worker::RustWorker;
 
 pub(crate) type ActivityCode = Arc<
@@ -56,17 +57,23 @@ pub struct Registry {
     settings: Settings,
 }
 
-/// Limits of a worker.
-#[derive(Clone, Copy, Debug)]
+/// Settings of a worker.
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) actions_max: usize,
     pub(crate) cached_entries_max: usize,
     pub(crate) cached_bytes_max: usize,
+    pub(crate) versioning: Versioning,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { actions_max: ACTIONS_MAX, cached_entries_max: 20_000, cached_bytes_max: 64 * 1024 * 1024 }
+        Self {
+            actions_max: ACTIONS_MAX,
+            cached_entries_max: 20_000,
+            cached_bytes_max: 64 * 1024 * 1024,
+            versioning: Versioning::any(),
+        }
     }
 }
 
@@ -107,6 +114,10 @@ impl<C> Versions<C> {
         exact.or_else(|| if versions.len() == 1 { versions.get("") } else { None })
     }
 
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.by_name.contains_key(&name.to_ascii_lowercase())
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         self.by_name.values().map(|entry| entry.name.clone()).collect()
     }
@@ -143,6 +154,12 @@ impl Registry {
     pub fn cache(mut self, orchestrations: usize, bytes: usize) -> Self {
         self.settings.cached_entries_max = orchestrations;
         self.settings.cached_bytes_max = bytes;
+        self
+    }
+
+    /// Which versions of orchestrations the worker takes: all by default.
+    pub fn versioning(mut self, versioning: Versioning) -> Self {
+        self.settings.versioning = versioning;
         self
     }
 

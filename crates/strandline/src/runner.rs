@@ -10,6 +10,8 @@ use strandline_replay::{ContextHandle, Ending, Execution, Identity, Orchestrator
 
 use crate::context::OrchestrationContext;
 use crate::quiet::Quiet;
+use crate::registry::Settings;
+use crate::versioning::{self, Verdict};
 use crate::worker::{Program, not_found};
 
 /// The turns of one engine thread.
@@ -34,17 +36,21 @@ struct Held {
 impl Program {
     /// An execution of one of its orchestrators, at its beginning.
     pub(crate) fn execution(
-        &self,
+        self: &Arc<Self>,
         instance: InstanceId,
         execution: ExecutionId,
         name: &str,
         version: Option<&str>,
     ) -> Result<Execution, FailureDetails> {
+        if self.judge(name, version) == Verdict::Fail {
+            return Err(versioning::mismatch());
+        }
         let Some(code) = self.functions.orchestrators.find(name, version).cloned() else {
             return Err(not_found("OrchestratorTaskNotFound", "orchestrator", name, version));
         };
+        let program = self.clone();
         let orchestrator: Orchestrator = Box::new(move |handle: ContextHandle, input| {
-            let ctx = OrchestrationContext::new(handle.clone());
+            let ctx = OrchestrationContext::new(handle.clone(), program);
             Box::pin(Quiet::new(handle, async move {
                 match code(ctx, input).await {
                     Ok(output) => Ending::Completed(output),
@@ -81,10 +87,9 @@ impl Runner {
 
     /// Makes room; what was promised stays.
     fn evict(&mut self) {
-        let settings = self.program.settings;
-        let excess = |runner: &Self| {
-            runner.held.len() > settings.cached_entries_max || runner.bytes > settings.cached_bytes_max
-        };
+        let Settings { cached_entries_max, cached_bytes_max, .. } = self.program.settings;
+        let excess =
+            |runner: &Self| runner.held.len() > cached_entries_max || runner.bytes > cached_bytes_max;
         let mut after = 0;
         while excess(self) {
             let next = self.by_use.range(after..).next();

@@ -16,6 +16,7 @@ use crate::activity::{ActivityRequest, States};
 use crate::entity::run_batch;
 use crate::registry::{Functions, Settings};
 use crate::runner::Runner;
+use crate::versioning::Verdict;
 
 /// Runs the activities, orchestrators and entities of a [`Registry`](crate::Registry) inside this process.
 #[derive(Clone)]
@@ -29,14 +30,24 @@ pub(crate) struct Program {
     pub(crate) settings: Settings,
 }
 
+impl Program {
+    pub(crate) fn judge(&self, name: &str, version: Option<&str>) -> Verdict {
+        let orchestrators = &self.functions.orchestrators;
+        if !orchestrators.knows(name) {
+            return Verdict::Wait;
+        }
+        self.settings.versioning.judge(version, orchestrators.find(name, version).is_some())
+    }
+}
+
 impl RustWorker {
     pub(crate) fn new(functions: Functions, states: States, settings: Settings) -> Self {
         Self { program: Arc::new(Program { functions, states: Arc::new(states), settings }) }
     }
 
-    /// Whether a start of this orchestrator can be served.
+    /// Whether it takes instances of this orchestrator and version, if only to fail them.
     pub fn serves_orchestrator(&self, name: &str, version: Option<&str>) -> bool {
-        self.program.functions.orchestrators.find(name, version).is_some()
+        self.program.judge(name, version) != Verdict::Wait
     }
 
     /// Whether a call of this activity can be served.
@@ -52,6 +63,14 @@ impl Worker for RustWorker {
 
     fn activities(&self) -> Vec<String> {
         self.program.functions.activities.names()
+    }
+
+    fn serves_orchestrator(&self, name: &str, version: Option<&str>) -> bool {
+        Self::serves_orchestrator(self, name, version)
+    }
+
+    fn serves_activity(&self, name: &str, version: Option<&str>) -> bool {
+        Self::serves_activity(self, name, version)
     }
 
     fn turn_runner(&self) -> Box<dyn TurnRunner> {

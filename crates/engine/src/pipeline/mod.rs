@@ -29,7 +29,7 @@ use strandline_store::{Batch, PartitionRef, Store, StoreError};
 pub use entities::EntityDispatch;
 pub use flush::PendingFlush;
 pub use read::{Answer, HistoryPage, Read};
-pub use turns::HandedOut;
+pub use turns::{HandedOut, Served};
 
 /// Bounds of one pipeline.
 #[derive(Clone, Copy, Debug)]
@@ -225,8 +225,9 @@ pub struct Pipeline<T> {
     streaks: Lookup<InstanceId, u32>,
     turns_out: Lookup<InstanceId, turns::TurnOut>,
     next_token: u64,
-    served: Option<Arc<[String]>>,
-    unserved: BTreeMap<String, BTreeSet<InstanceId>>,
+    served: Option<Served>,
+    /// By name and version.
+    unserved: BTreeMap<(String, Option<String>), BTreeSet<InstanceId>>,
 
     /// Entities whose next batch goes out with the batch under construction.
     ready_entities: entities::Queue,

@@ -7,7 +7,7 @@ use strandline_model::{Empty, EventKind, ExecutionId, HistoryEvent, InstanceId, 
 use strandline_store::{Store, StoreError};
 
 use super::{Input, Pipeline, Ticket};
-use crate::worker::{Turn, TurnOutcome};
+use crate::worker::{Turn, TurnOutcome, Worker, is_among};
 
 /// A turn somebody runs.
 pub(super) struct TurnOut {
@@ -18,6 +18,32 @@ pub(super) struct TurnOut {
     time: Timestamp,
     /// Its outcome is back and waits in the mailbox. Until it is decided no other turn may go out.
     returned: bool,
+}
+
+/// The orchestrators that somebody can run.
+#[derive(Clone)]
+pub struct Served {
+    /// For messages.
+    names: Arc<[String]>,
+    takes: Arc<Takes>,
+}
+
+/// Whether turns of an orchestrator of this name and version are taken.
+type Takes = dyn Fn(&str, Option<&str>) -> bool + Send + Sync;
+
+impl From<Arc<dyn Worker>> for Served {
+    fn from(worker: Arc<dyn Worker>) -> Self {
+        let names = worker.orchestrators().into();
+        Self { names, takes: Arc::new(move |name, version| worker.serves_orchestrator(name, version)) }
+    }
+}
+
+/// All versions of what has one of these names.
+impl From<Arc<[String]>> for Served {
+    fn from(names: Arc<[String]>) -> Self {
+        let known = names.clone();
+        Self { names, takes: Arc::new(move |name, _| is_among(&known, name)) }
+    }
 }
 
 /// A turn and the token its outcome must come back with.
@@ -136,9 +162,9 @@ impl<T: Ticket> Pipeline<T> {
         }
     }
 
-    /// The names of the orchestrators somebody can run; `None`: nobody is there.
-    pub fn serve(&mut self, names: Option<Arc<[String]>>) {
-        self.served = names;
+    /// The orchestrators somebody can run; `None`: nobody is there.
+    pub fn serve<S: Into<Served>>(&mut self, served: Option<S>) {
+        self.served = served.map(Into::into);
         for (_, ids) in std::mem::take(&mut self.unserved) {
             for id in ids {
                 // It may have left memory meanwhile, so whether it is ready shows when it is handed out.
@@ -150,26 +176,28 @@ impl<T: Ticket> Pipeline<T> {
         }
     }
 
-    /// Names of orchestrators that wait because nobody serves them, with how many wait.
-    pub fn unserved(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.unserved.iter().map(|(name, ids)| (name.as_str(), ids.len()))
+    /// Names and versions of orchestrators that wait because nobody serves them, with how many wait.
+    pub fn unserved(&self) -> impl Iterator<Item = (&str, Option<&str>, usize)> {
+        self.unserved.iter().map(|((name, version), ids)| (name.as_str(), version.as_deref(), ids.len()))
     }
 
     fn serves(&self, instance: &Instance) -> bool {
-        let name = &instance.start().name;
-        self.served.as_ref().is_some_and(|names| names.iter().any(|n| n.eq_ignore_ascii_case(name)))
+        let start = instance.start();
+        self.served.as_ref().is_some_and(|served| (served.takes)(&start.name, start.version.as_deref()))
     }
 
     fn park(&mut self, id: InstanceId) {
         let Some(instance) = self.partition.instance(id.as_str()) else { return };
-        let name = instance.start().name.clone();
-        if let Some(names) = &self.served
-            && !self.unserved.contains_key(&name)
+        let start = instance.start();
+        let key = (start.name.clone(), start.version.clone());
+        if let Some(served) = &self.served
+            && !self.unserved.contains_key(&key)
         {
-            let nearest = crate::nearest::nearest(&name, names.iter().map(String::as_str));
-            tracing::warn!(orchestrator = %name, instance = %id, ?nearest,
-                "no worker serves this orchestrator: its instances wait");
+            let (name, version) = (&key.0, &key.1);
+            let nearest = crate::nearest::nearest(name, served.names.iter().map(String::as_str));
+            tracing::warn!(orchestrator = %name, ?version, instance = %id, ?nearest,
+                "no worker serves this orchestrator in this version: its instances wait");
         }
-        self.unserved.entry(name).or_default().insert(id);
+        self.unserved.entry(key).or_default().insert(id);
     }
 }

@@ -1,6 +1,6 @@
-//! Handing activities to the worker: by name, within the limit, cancellable.
+//! Handing activities to the worker: by name and version, within the limit, cancellable.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,12 +28,11 @@ pub(crate) struct Activities {
 #[derive(Default)]
 struct State {
     worker: Option<Arc<dyn Worker>>,
-    served: BTreeSet<String>,
     waiting: VecDeque<ActivityDispatch>,
     /// Bytes of input of what waits, served or not.
     waiting_bytes: usize,
-    /// Waiting for a worker that serves their name.
-    unserved: BTreeMap<String, Vec<ActivityDispatch>>,
+    /// By name and version; waiting for a worker that serves them.
+    unserved: BTreeMap<(String, Option<String>), Vec<ActivityDispatch>>,
     running: usize,
     /// Everything handed out and not finished, running or waiting.
     open: BTreeMap<Key, Open>,
@@ -86,7 +85,6 @@ impl Activities {
 
     pub(crate) fn serve(&self, running: &Arc<Running>, worker: Option<Arc<dyn Worker>>) {
         let mut state = self.state.lock();
-        state.served = worker.iter().flat_map(|w| w.activities()).collect();
         state.worker = worker;
         let queued: Vec<_> = state.waiting.drain(..).collect();
         let unserved = std::mem::take(&mut state.unserved).into_values().flatten();
@@ -110,19 +108,21 @@ impl Activities {
 
     fn place(&self, state: &mut State, dispatch: ActivityDispatch) {
         let Some(task) = scheduled(&dispatch) else { return };
-        if state.served.contains(&task.name)
-            || state.served.iter().any(|n| n.eq_ignore_ascii_case(&task.name))
-        {
+        let (name, version) = (&task.name, task.version.as_deref());
+        if state.worker.as_ref().is_some_and(|worker| worker.serves_activity(name, version)) {
             state.waiting.push_back(dispatch);
             return;
         }
-        let name = task.name.clone();
-        if state.worker.is_some() && !state.unserved.contains_key(&name) {
-            let nearest = crate::nearest(&name, state.served.iter().map(String::as_str));
-            tracing::warn!(activity = %name, instance = %dispatch.instance, ?nearest,
-                "no worker serves this activity: its calls wait");
+        let key = (name.clone(), task.version.clone());
+        if let Some(worker) = &state.worker
+            && !state.unserved.contains_key(&key)
+        {
+            let served = worker.activities();
+            let nearest = crate::nearest(name, served.iter().map(String::as_str));
+            tracing::warn!(activity = %name, ?version, instance = %dispatch.instance, ?nearest,
+                "no worker serves this activity in this version: its calls wait");
         }
-        state.unserved.entry(name).or_default().push(dispatch);
+        state.unserved.entry(key).or_default().push(dispatch);
     }
 
     fn start_waiting(&self, state: &mut State, running: &Arc<Running>) {

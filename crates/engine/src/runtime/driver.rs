@@ -315,11 +315,11 @@ impl Driver {
     }
 
     fn serve(&self, running: &Running, core: &mut Core) {
-        let (version, names) = running.served();
+        let (version, worker) = running.serving();
         if core.worker_version != version {
             core.worker_version = version;
             for pipeline in &mut core.pipelines {
-                pipeline.serve(names.clone());
+                pipeline.serve(worker.clone());
             }
         }
     }

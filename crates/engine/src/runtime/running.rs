@@ -196,14 +196,14 @@ impl Running {
         self.worker.lock().1.clone()
     }
 
-    /// The version of the worker, and the orchestrators it serves.
-    pub(crate) fn served(&self) -> (u64, Option<Arc<[String]>>) {
+    /// The worker, and how many came before it.
+    pub(crate) fn serving(&self) -> (u64, Option<Arc<dyn Worker>>) {
         let version = self.worker_version.load(Ordering::Acquire);
         if version == 0 {
             return (0, None);
         }
         let worker = self.worker.lock();
-        (worker.0, worker.1.as_ref().map(|w| w.orchestrators().into()))
+        (worker.0, worker.1.clone())
     }
 
     /// Lets out what has become durable.

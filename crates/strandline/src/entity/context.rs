@@ -221,7 +221,8 @@ impl<S> EntityContext<S> {
             Some(id) => InstanceId::new(id)?,
             None => InstanceId::trusted(Uuid::new_v4().simple().to_string()),
         };
-        let version = call.requested_version().map(str::to_owned);
+        let default = self.shared.program.settings.versioning.version_of_children();
+        let version = call.requested_version().or(default).map(str::to_owned);
         let instance_id = id.to_string();
         self.shared.push(EntityAction::Start { instance_id, name, version, input, scheduled_start })?;
         Ok(id)

@@ -46,8 +46,7 @@ pub(super) struct World {
 struct Code {
     worker: RustWorker,
     turns: Turns,
-    /// Names in lower case.
-    orchestrators: BTreeSet<String>,
+    /// Names of its entities, in lower case.
     entities: BTreeSet<String>,
 }
 
@@ -73,10 +72,8 @@ impl World {
         if let Some(registry) = self.registry.take() {
             let worker = registry.build().unwrap_or_else(|error| panic!("what the test hub serves: {error}"));
             let turns = Turns::new(worker.program.clone());
-            let names = worker.orchestrators();
-            let orchestrators = names.iter().map(|name| name.to_ascii_lowercase()).collect();
             let entities = worker.entities().into_iter().collect();
-            self.code = Some(Code { worker, turns, orchestrators, entities });
+            self.code = Some(Code { worker, turns, entities });
         }
     }
 
@@ -208,7 +205,7 @@ impl World {
         };
         let Some(code) = &mut self.code else { return };
         let start = instance.start();
-        if !code.orchestrators.contains(&start.name.to_ascii_lowercase()) {
+        if !code.worker.serves_orchestrator(&start.name, start.version.as_deref()) {
             return;
         }
         let time = instance.inbox.iter().map(|event| event.timestamp).fold(self.now, Timestamp::max);

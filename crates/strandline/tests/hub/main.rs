@@ -13,3 +13,4 @@ mod queries;
 mod restart;
 mod support;
 mod timers;
+mod versions;
