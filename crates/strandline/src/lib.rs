@@ -73,9 +73,10 @@ pub use client::{
 pub use context::{ContinueAsNew, OrchestrationContext, Parent};
 pub use durations::{days, hours, millis, minutes, secs};
 pub use entity::{
-    AnyEntity, AnyProxy, Calls, Channel, ClientSignals, Entity, EntityClient, EntityContext, EntityFn,
-    EntityHandle, EntityId, EntityMethods, EntityStatus, FromEntity, Lock, LockSet, Locked, OfSelf, OneWay,
-    Operation, OperationFuture, Outbox, SendSignal, Signals, entity_fn,
+    AnyEntity, AnyProxy, Calls, Channel, CleanedEntities, ClientSignals, Entity, EntityClient, EntityContext,
+    EntityFn, EntityHandle, EntityId, EntityMethods, EntityPage, EntityStatus, FromEntity, Lock, LockSet,
+    Locked, OfSelf, OneWay, Operation, OperationFuture, Outbox, QueryEntities, SendSignal, Signals,
+    entity_fn,
 };
 pub use error::{Context, Error, Result, TaskCanceledError, TimeoutError};
 pub use handle::{Activity, AnActivity, AnOrchestration, Call, Callable, Event, Kind, Named, Orchestration};

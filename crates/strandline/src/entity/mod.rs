@@ -9,6 +9,7 @@ mod id;
 mod lock;
 mod methods;
 mod proxy;
+mod query;
 
 pub(crate) use batch::{EntityCode, run_batch};
 pub use calls::{Calls, EntityHandle, Signals};
@@ -22,6 +23,7 @@ pub(crate) use methods::Methods;
 pub use methods::{EntityMethods, Operation, OperationFuture};
 pub(crate) use proxy::encode;
 pub use proxy::{AnyEntity, AnyProxy, Channel, OneWay};
+pub use query::{CleanedEntities, EntityPage, QueryEntities};
 
 use serde::de::DeserializeOwned;
 

@@ -5,6 +5,7 @@ mod bad_input;
 mod children;
 mod control;
 mod entities;
+mod entity_queries;
 mod events;
 mod isolation;
 mod lifecycle;
