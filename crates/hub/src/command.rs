@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use strandline_model::{
-    Action, EntityAction, EntityOperation, EntityOutcome, ExecutionId, FailureDetails, InstanceId, NewState,
-    RuntimeStatus, Timestamp,
+    Action, ActionKind, EntityAction, EntityOperation, EntityOutcome, ExecutionId, FailureDetails,
+    InstanceId, NewState, RuntimeStatus, Timestamp,
 };
 
 use crate::message::{LockOwner, Message, MessageBody};
@@ -128,6 +128,9 @@ impl Command {
     pub fn needs_history(&self) -> bool {
         match self {
             Self::Rewind { .. } => true,
+            Self::TurnFinished(turn) => {
+                matches!(turn.actions[..], [Action { kind: ActionKind::Part { .. }, .. }])
+            }
             Self::Message { message, .. } => matches!(message.body, Some(MessageBody::Rewind(_))),
             _ => false,
         }
@@ -140,7 +143,7 @@ impl Command {
 }
 
 fn action_weight(action: &Action) -> usize {
-    use strandline_model::{ActionKind, Completion};
+    use strandline_model::Completion;
     let text = |t: &Option<String>| t.as_ref().map_or(0, String::len);
     128 + match &action.kind {
         ActionKind::ScheduleTask { input, .. }
@@ -153,7 +156,10 @@ fn action_weight(action: &Action) -> usize {
         }
         ActionKind::SignalEntity { input, .. } | ActionKind::CallEntity { input, .. } => text(input),
         ActionKind::LockEntities { lock_set, .. } => lock_set.iter().map(String::len).sum(),
-        ActionKind::CreateTimer { .. } | ActionKind::UnlockEntity { .. } | ActionKind::Cancel { .. } => 0,
+        ActionKind::CreateTimer { .. }
+        | ActionKind::UnlockEntity { .. }
+        | ActionKind::Cancel { .. }
+        | ActionKind::Part { .. } => 0,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct Action {
     /// The sequence id: from one counter per execution, starting at 0, in the order of the calls.
-    /// `-1` for actions that leave no event of their own ([`ActionKind::Cancel`]).
+    /// `-1` for [`ActionKind::Cancel`] and [`ActionKind::Part`].
     pub id: i32,
     pub kind: ActionKind,
 }
@@ -77,13 +77,18 @@ pub enum ActionKind {
     Cancel {
         target: i32,
     },
+    /// Alone, in the first turn after a rewind: the code parts from the history at this sequence id. What
+    /// is recorded under it and later ones goes, and the turn is run again.
+    Part {
+        from: i32,
+    },
     /// The last action of an execution.
     Complete(Completion),
 }
 
 impl ActionKind {
     /// The history event that records the action. Gives back what leaves no event of its own: a
-    /// cancellation or a completion.
+    /// cancellation, a parting or a completion.
     pub fn into_event(self) -> Result<EventKind, Self> {
         Ok(match self {
             Self::ScheduleTask { name, version, input, tags, timeout } => {
@@ -123,7 +128,7 @@ impl ActionKind {
             Self::UnlockEntity { section_id, target } => {
                 EventKind::EntityUnlockSent(EntityUnlockSent { section_id, target })
             }
-            Self::Cancel { .. } | Self::Complete(_) => return Err(self),
+            Self::Cancel { .. } | Self::Part { .. } | Self::Complete(_) => return Err(self),
         })
     }
 }

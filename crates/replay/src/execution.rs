@@ -73,6 +73,12 @@ pub struct Execution {
     position: usize,
     /// Set once, when the code returned or broke a rule.
     ended: Option<Ended>,
+    /// The code did more, or ended earlier, than is recorded: it may, after a rewind.
+    surplus: Option<FailureDetails>,
+    /// The first recorded action the code does not do any more: there it parts from the history.
+    parted: Option<i32>,
+    /// The first sequence id the past left free.
+    after_past: i32,
     /// External events of this turn that came after the end.
     late_events: Vec<Arc<HistoryEvent>>,
 }
@@ -102,6 +108,9 @@ impl Execution {
             code: Code::Unstarted(orchestrator),
             position: 0,
             ended: None,
+            surplus: None,
+            parted: None,
+            after_past: 0,
             late_events: Vec::new(),
         }
     }
@@ -120,7 +129,7 @@ impl Execution {
     pub fn violation(&self) -> Option<&FailureDetails> {
         match &self.ended {
             Some(Ended::Broken(failure) | Ended::Void(failure)) => Some(failure),
-            _ => None,
+            _ => self.surplus.as_ref(),
         }
     }
 
@@ -153,17 +162,33 @@ impl Execution {
         core.replaying = false;
         core.recorded_ids.clear();
         drop(core);
+        self.after_past = past.iter().map(|event| event.id).max().unwrap_or(-1) + 1;
         if matches!(self.ended, Some(Ended::Void(_))) {
-            self.discard_after(past);
+            self.core.borrow_mut().sequence.discard(self.after_past);
         }
     }
 
     /// Feeds what is new and returns what the code decided.
+    ///
+    /// In the first turn after a rewind the code may part from the history: some of what followed the
+    /// failure that was taken out may have been done because of it, and the code may have been mended.
+    /// Then the outcome is the one action [`ActionKind::Part`].
     pub fn turn(&mut self, new: &[Arc<HistoryEvent>]) -> Outcome {
+        let rewound = new.iter().any(|event| matches!(event.kind(), EventKind::ExecutionRewound(_)));
+        if rewound && let (Some(Ended::Void(_)), Some(from)) = (&self.ended, self.parted) {
+            let part = Action { id: -1, kind: ActionKind::Part { from } };
+            return Outcome { actions: vec![part], custom_status: None };
+        }
+        if !rewound {
+            self.refuse_surplus();
+        }
         if self.signal.is_foreign() && self.ended.is_none() {
             self.end(Ended::Broken(violation::foreign_wake()));
         }
         self.feed_all(new);
+        if !rewound {
+            self.refuse_surplus();
+        }
         if self.ended.is_none() && matches!(self.code, Code::Running(_)) {
             if self.signal.is_foreign() {
                 self.end(Ended::Broken(violation::foreign_wake()));
@@ -207,6 +232,10 @@ impl Execution {
             self.position += 1;
             self.core.borrow_mut().history_len = self.position;
             if let Err(failure) = self.feed(index, event) {
+                if event.id >= 0 {
+                    self.parted.get_or_insert(event.id);
+                }
+                let failure = self.surplus.take().unwrap_or(failure);
                 self.end(Ended::Void(failure));
             }
             self.poll();
@@ -223,12 +252,16 @@ impl Execution {
             EventKind::OrchestratorStarted(_) => {
                 if self.ended.is_some() {
                     let sequence_id = core.borrow().sequence.next_id();
-                    return Err(Mismatch::EndSurplus { sequence_id }.into_failure(index));
+                    let failure = Mismatch::EndSurplus { sequence_id }.into_failure(index);
+                    self.surplus.get_or_insert(failure);
                 }
                 let mut core = core.borrow_mut();
                 core.now = core.now.max(event.timestamp);
             }
-            EventKind::OrchestratorCompleted(_) => core.borrow().sequence.check_turn_end(index)?,
+            EventKind::OrchestratorCompleted(_) => {
+                let surplus = core.borrow_mut().sequence.set_surplus_aside(index);
+                self.surplus = self.surplus.take().or(surplus);
+            }
             EventKind::ExecutionStarted(started) => {
                 let mut core = core.borrow_mut();
                 core.started = Some(event.clone());
@@ -294,6 +327,14 @@ impl Execution {
             | EventKind::Generic(_) => {}
         }
         Ok(())
+    }
+
+    /// Only after a rewind the code may do more than is recorded.
+    fn refuse_surplus(&mut self) {
+        if let Some(failure) = self.surplus.take() {
+            self.end(Ended::Void(failure));
+            self.core.borrow_mut().sequence.discard(self.after_past);
+        }
     }
 
     fn completed(&self, id: i32, source: Source, result: Option<String>) {
@@ -375,12 +416,6 @@ impl Execution {
             drop(code);
             drop(states);
         }));
-    }
-
-    /// After a mismatch: the next sequence id is the one after those recorded.
-    fn discard_after(&mut self, past: &[Arc<HistoryEvent>]) {
-        let recorded = past.iter().map(|event| event.id).max().unwrap_or(-1);
-        self.core.borrow_mut().sequence.discard(recorded + 1);
     }
 }
 

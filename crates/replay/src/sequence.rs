@@ -12,7 +12,8 @@ pub(crate) struct Sequence {
     next_id: i32,
     /// Ids ascend; cancellations stand between them.
     pending: VecDeque<Action>,
-    /// Actions whose record a rewind took out of the history: they are to be done again.
+    /// Actions whose record a rewind took out of the history, or that were never recorded: they are to be
+    /// done.
     reissued: Vec<Action>,
 }
 
@@ -71,12 +72,12 @@ impl Sequence {
         }
     }
 
-    /// At the end of a recorded turn: nothing may be left.
-    pub(crate) fn check_turn_end(&self, index: usize) -> Result<(), FailureDetails> {
-        match self.pending.front() {
-            Some(actual) => Err(Mismatch::Surplus { actual }.into_failure(index)),
-            None => Ok(()),
-        }
+    /// At the end of a recorded turn nothing should be left. What is left is to be done in the next turn,
+    /// if the mismatch that is returned may be.
+    pub(crate) fn set_surplus_aside(&mut self, index: usize) -> Option<FailureDetails> {
+        let mismatch = Mismatch::Surplus { actual: self.pending.front()? }.into_failure(index);
+        self.reissued.extend(self.pending.drain(..));
+        Some(mismatch)
     }
 
     /// What a live turn decided, in order.

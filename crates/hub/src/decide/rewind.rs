@@ -89,20 +89,10 @@ fn rewound(
         again = first.into_iter().collect();
     }
     let undone = followed_from(history, &again);
-    // Activities without a result run again: what came of them was dropped when the instance ended.
-    let done: BTreeSet<i32> = history.iter().filter_map(|event| result_of(event)).collect();
-    let open = history.iter().filter(|event| {
-        matches!(event.kind(), EventKind::TaskScheduled(_))
-            && !done.contains(&event.id)
-            && !again.contains(&event.id)
-            && !undone.contains(&event.id)
-    });
-    let id = &instance.id;
-    let effects = open.map(|event| Effect::Activity { id: id.clone(), execution, task_id: event.id });
-    let effects = effects.collect();
+    let effects = open_activities(instance, execution, |id| !again.contains(&id) && !undone.contains(&id));
     let event = HistoryEvent::new(now, EventKind::ExecutionRewound(ExecutionRewound { reason }));
     let record = Rewound {
-        id: id.to_string(),
+        id: instance.id.to_string(),
         execution_id: execution.0.to_be_bytes().to_vec(),
         event,
         again,
@@ -130,6 +120,48 @@ fn followed_from(history: &[std::sync::Arc<HistoryEvent>], again: &[i32]) -> BTr
         }
     }
     undone
+}
+
+/// Activities without a result run again: what came of them was dropped when the execution ended.
+fn open_activities(instance: &Instance, execution: ExecutionId, stays: impl Fn(i32) -> bool) -> Vec<Effect> {
+    let history = instance.history.in_memory();
+    let events = history.iter().chain(&instance.inbox);
+    let done: BTreeSet<i32> = events.filter_map(|event| result_of(event)).collect();
+    let scheduled = history.iter().filter(|event| matches!(event.kind(), EventKind::TaskScheduled(_)));
+    let open = scheduled.map(|event| event.id).filter(|id| !done.contains(id) && stays(*id));
+    open.map(|task_id| Effect::Activity { id: instance.id.clone(), execution, task_id }).collect()
+}
+
+/// The code parts from the history of a rewound instance: what is recorded from there on goes.
+pub(super) fn parted(
+    instance: &Instance,
+    now: Timestamp,
+    delivered: usize,
+    from: i32,
+    execution: ExecutionId,
+) -> Decision {
+    let mut seen = instance.inbox.iter().take(delivered);
+    let rewound = seen.find(|event| matches!(event.kind(), EventKind::ExecutionRewound(_)));
+    let recorded = instance.history.in_memory().iter().filter(|event| event.id >= from.max(0));
+    let recorded = recorded.filter(|event| !matches!(event.kind(), EventKind::Generic(_)));
+    let undone: Vec<i32> = recorded.map(|event| event.id).collect();
+    let Some(event) = rewound.filter(|_| !undone.is_empty()) else {
+        return Decision::discard(Discard::StaleTurn, "there is nothing to part from");
+    };
+    let old = Effect::Killed { id: instance.id.clone(), execution: instance.execution };
+    let again = open_activities(instance, execution, |id| id < from);
+    let mut event = HistoryEvent::clone(event);
+    event.timestamp = now.max(event.timestamp);
+    let record = Rewound {
+        id: instance.id.to_string(),
+        execution_id: execution.0.to_be_bytes().to_vec(),
+        event,
+        again: Vec::new(),
+        parent_execution_id: None,
+        undone,
+    };
+    let effects = std::iter::once(old).chain(again).collect();
+    Decision { effects, ..accept(vec![Record::Rewound(Box::new(record))]) }
 }
 
 /// The task whose failure ended the instance, if it was one.
@@ -179,6 +211,7 @@ pub(crate) fn result_of(event: &HistoryEvent) -> Option<i32> {
         EventKind::SubOrchestrationCompleted(e) => Some(e.task_id),
         EventKind::EntityOperationCompleted(e) => Some(e.task_id),
         EventKind::TimerFired(e) => Some(e.timer_id),
+        EventKind::EntityLockGranted(e) => Some(e.task_id),
         _ => failure_of(event),
     }
 }

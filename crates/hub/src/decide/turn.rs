@@ -4,7 +4,7 @@ use strandline_model::{
     FailureDetails, HistoryEvent, InstanceId, RuntimeStatus, Timestamp,
 };
 
-use super::{Decision, Discard, Effect};
+use super::{Decision, Discard, Effect, rewind};
 use crate::command::TurnFinished;
 use crate::instance::Instance;
 use crate::partition::Partition;
@@ -22,6 +22,9 @@ pub(super) fn turn_finished(state: &Partition, turn: TurnFinished) -> Decision {
         && !instance.is_over();
     if !fits {
         return Decision::discard(Discard::StaleTurn, "the instance has moved on since the turn began");
+    }
+    if let [Action { kind: ActionKind::Part { from }, .. }] = turn.actions.as_slice() {
+        return rewind::parted(instance, turn.time, turn.delivered, *from, turn.next_execution);
     }
     let TurnFinished { id, execution, delivered, time, actions, custom_status, .. } = turn;
     let mut committed = Committed {
@@ -126,6 +129,7 @@ fn check_action(instance: &Instance, kind: &ActionKind) -> Result<(), FailureDet
             }
             lock_set.iter().try_for_each(|target| check_entity(target))
         }
+        ActionKind::Part { .. } => Err(invalid("a turn parts from the history and goes on".to_owned())),
         ActionKind::UnlockEntity { .. } | ActionKind::CreateTimer { .. } | ActionKind::Cancel { .. } => {
             Ok(())
         }

@@ -25,11 +25,13 @@ fn rewind(instance: &mut Instance, ledger: &mut Ledger, record: Rewound) {
     }
     instance.flushed.chunks = 0;
     instance.flushed.in_chunks = 0;
+    // Of an execution that was rewound a moment ago; one that is over has neither.
+    super::clear_open(instance, ledger);
+    instance.release_sections(ledger);
     let started = goes_on(&instance.started, &record);
     instance.execution = execution_of(&record.execution_id);
     instance.started = started.clone();
     instance.ended = None;
-    instance.suspended = false;
     instance.pending = false;
     instance.updated = record.event.timestamp;
     let reason = match record.event.kind() {
@@ -39,7 +41,16 @@ fn rewind(instance: &mut Instance, ledger: &mut Ledger, record: Rewound) {
     let again: BTreeSet<i32> = record.again.into_iter().collect();
     let undone: BTreeSet<i32> = record.undone.into_iter().collect();
     let old = std::mem::take(&mut instance.history);
-    instance.accept(Arc::new(record.event));
+    // When the code parts from the history in the first turn after a rewind, the event is there already,
+    // and perhaps results of what it parts from.
+    if instance.inbox.is_empty() {
+        instance.accept(Arc::new(record.event));
+    }
+    for event in std::iter::from_fn(|| instance.take()).collect::<Vec<_>>() {
+        if !result_of(&event).is_some_and(|task| undone.contains(&task)) {
+            instance.accept(event);
+        }
+    }
     for event in old.in_memory() {
         match event.kind() {
             EventKind::ExecutionStarted(_) => instance.history.push(started.clone()),
@@ -77,7 +88,8 @@ fn place_holder(event: &HistoryEvent) -> Arc<HistoryEvent> {
 /// What was begun and has no result is waited for again.
 fn reopen(instance: &mut Instance, ledger: &mut Ledger, reason: Option<String>) {
     let history = std::mem::take(&mut instance.history);
-    let done: BTreeSet<i32> = history.in_memory().iter().filter_map(|event| result_of(event)).collect();
+    let events = history.in_memory().iter().chain(&instance.inbox);
+    let done: BTreeSet<i32> = events.filter_map(|event| result_of(event)).collect();
     for (index, event) in history.in_memory().iter().enumerate() {
         let id = event.id;
         if done.contains(&id) {

@@ -12,6 +12,8 @@ mod lifecycle;
 mod maintenance;
 mod queries;
 mod restart;
+mod rewind;
+mod starts;
 mod support;
 mod timers;
 mod versions;
