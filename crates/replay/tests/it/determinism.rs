@@ -222,3 +222,55 @@ fn what_a_rewind_took_out_is_done_again() {
         assert_eq!(hub.result(), "012!");
     }
 }
+
+fn rewound() -> EventKind {
+    EventKind::ExecutionRewound(ExecutionRewound { reason: None })
+}
+
+/// Rewinds an instance of the old code, whose last call failed, with the new code in place.
+fn mend(old: &'static [Step], new: &'static [Step]) -> Outcome {
+    let mut hub = Hub::started(steps(old));
+    hub.raise("go", "");
+    let last = old.len() as i32;
+    hub.fail(last, "no");
+    rewind(&mut hub, &[last]);
+    hub.deploy(steps(new));
+    hub.turn(vec![rewound()])
+}
+
+#[test]
+fn after_a_rewind_the_code_may_do_more() {
+    let outcome = mend(&[Activity("a"), Timer], &[Activity("a"), Timer, Child("c")]);
+    let ids: Vec<i32> = outcome.actions.iter().map(|action| action.id).collect();
+    assert_eq!(ids, [2, 3], "the new step, then the one that failed: {outcome:?}");
+}
+
+#[test]
+fn after_a_rewind_the_code_may_part_from_the_history() {
+    for (new, from) in [
+        (&[Activity("b"), Timer] as &'static [Step], 0),
+        (&[Activity("a"), Child("c")], 1),
+        // What failed takes the place of the timer.
+        (&[Activity("a")], 1),
+    ] {
+        let outcome = mend(&[Activity("a"), Timer], new);
+        let part = Action { id: -1, kind: ActionKind::Part { from } };
+        assert_eq!(outcome, Outcome { actions: vec![part], custom_status: None }, "{new:?}");
+    }
+}
+
+#[test]
+fn after_a_rewind_the_code_may_end() {
+    let mut hub = Hub::started(steps(&[Activity("a")]));
+    hub.raise("go", "");
+    hub.fail(1, "no");
+    rewind(&mut hub, &[1]);
+    hub.deploy(program(|ctx: ContextHandle| async move {
+        let kept = activity(&ctx, "a");
+        ctx.wait_for("go").await?;
+        drop(kept);
+        Ok("enough".to_owned())
+    }));
+    hub.turn(vec![rewound()]);
+    assert_eq!(hub.result(), "enough");
+}

@@ -149,8 +149,11 @@ impl Hub {
             }
             (None, None) => unreachable!("one of the two is always there"),
         };
-        self.history.extend(new);
-        self.record(&outcome);
+        // Nothing of a turn that parts from the history is recorded.
+        if !outcome.actions.iter().any(|action| matches!(action.kind, ActionKind::Part { .. })) {
+            self.history.extend(new);
+            self.record(&outcome);
+        }
         outcome
     }
 
