@@ -211,7 +211,7 @@ async fn mended_code_goes_on_from_where_it_parts_from_the_history() -> Result<()
 
     let mended = orchestrator_fn("Deployed", |ctx: OrchestrationContext, _: ()| async move {
         let a = ctx.call(steady, 1).await?;
-        Ok(a + ctx.call(flaky, 10).await? + ctx.call(steady, 100).await?)
+        Ok::<_, Error>(a + ctx.call(flaky, 10).await? + ctx.call(steady, 100).await?)
     });
     hub.worker().register((steady, flaky, mended)).state(site.clone()).start()?;
     run.rewind("deployed").await?;
