@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Serialize;
-use strandline_engine::runtime::{CallError, Hub};
+use strandline_engine::runtime::{CallError, Hub, RunningActivity};
 use strandline_hub::{Refusal, Reply, ReusePolicy, Start};
 use strandline_model::{ExecutionId, InstanceId, Timestamp};
 use uuid::Uuid;
@@ -113,7 +113,7 @@ impl Client {
     }
 
     /// Activities of this process that run now, with the progress they reported last.
-    pub fn running_activities(&self) -> Vec<strandline_engine::runtime::RunningActivity> {
+    pub fn running_activities(&self) -> Vec<RunningActivity> {
         self.hub.running_activities()
     }
 
@@ -260,6 +260,14 @@ error_types! {
     HubOverloaded
     /// For [`Error::is`]: the hub failed before it could answer, so the call was carried out or not.
     OutcomeUnknown
+    /// For [`Error::is`]: the hub, or the directory it lives in, was closed.
+    HubClosed
+    /// For [`Error::is`]: an entity has no such operation.
+    OperationNotFound
+    /// For [`Error::is`]: a rule of critical sections was broken; the text says which.
+    CriticalSectionError
+    /// For [`Error::is`]: the worker that took the instance is not for its version.
+    VersionMismatch
     /// For [`Error::is`]: something given is too large or not allowed; the text names it and the limit.
     InvalidRequest
 }

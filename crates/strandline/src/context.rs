@@ -337,6 +337,11 @@ impl OrchestrationContext {
         }
     }
 
+    /// Takes the custom status away.
+    pub fn clear_custom_status(&self) {
+        self.handle.set_custom_status(None);
+    }
+
     /// Ends this execution and begins the next one of the same instance with a new input and an
     /// empty history. Return the value it gives:
     ///

@@ -67,8 +67,9 @@ mod worker;
 
 pub use activity::{ActivityContext, ActivityRequest, FromActivity, Need, State};
 pub use client::{
-    Client, HubOverloaded, InstanceExists, InstanceNotFailed, InstanceNotFound, InstanceNotOver,
-    InstanceOver, InvalidRequest, OutcomeUnknown, StartInstance,
+    Client, CriticalSectionError, HubClosed, HubOverloaded, InstanceExists, InstanceNotFailed,
+    InstanceNotFound, InstanceNotOver, InstanceOver, InvalidRequest, OperationNotFound, OutcomeUnknown,
+    StartInstance, VersionMismatch,
 };
 pub use context::{ContinueAsNew, OrchestrationContext, Parent};
 pub use durations::{days, hours, millis, minutes, secs};
@@ -116,6 +117,8 @@ pub use rand_chacha;
 pub use serde_json::Value as Json;
 /// Part of a list of instances.
 pub use strandline_engine::runtime::InstancePage;
+/// An activity that runs now: [`Client::running_activities`].
+pub use strandline_engine::runtime::RunningActivity;
 /// What a client learns of an instance, and what it may replace.
 pub use strandline_hub::{InstanceStatus, ReusePolicy};
 pub use strandline_macros::{activity, entity, orchestrator};

@@ -151,7 +151,9 @@ async fn a_worker_fails_other_versions_if_told_to() {
     let hub = TaskHub::in_memory().await.unwrap();
     hub.worker().register(which).versioning(Versioning::strict("2.0").or_fail()).start().unwrap();
     let client = hub.client();
-    let status = client.start(which.version("2.1"), ()).await.unwrap().wait().await.unwrap();
+    let newer = client.start(which.version("2.1"), ()).await.unwrap();
+    assert!(newer.output().await.unwrap_err().is::<strandline::VersionMismatch>());
+    let status = newer.wait().await.unwrap();
     let failure = status.failure().unwrap();
     assert_eq!(failure.error_type, "VersionMismatch");
     assert_eq!(failure.message, "Orchestration version did not comply with Worker Versioning");

@@ -19,6 +19,7 @@ async fn approval(ctx: OrchestrationContext) -> Result<&'static str> {
         granted = ctx.wait_for(APPROVED) => ensure!(granted?, "rejected"),
         _ = ctx.timer(hours(72)) => bail!("nobody answered"),
     }
+    ctx.clear_custom_status();
     Ok("approved")
 }
 
@@ -34,6 +35,7 @@ fn a_select_is_decided_by_history() {
     assert_eq!(engine.status.as_deref(), Some("\"waiting for approval\""));
     assert_eq!(engine.raise("approved", "true").output(), "\"approved\"");
     assert_eq!(engine.cancelled(), [0], "the timer");
+    assert_eq!(engine.status, None, "taken away");
     assert_eq!(start().raise("Approved", "false").failure().message, "rejected");
     let mut engine = start();
     engine.advance(hours(72));
