@@ -45,7 +45,7 @@ impl Partition {
         let dirty = std::mem::take(&mut self.dirty);
         let (entities, instances): (Vec<_>, Vec<_>) = dirty.iter().cloned().partition(InstanceId::is_entity);
         let entities = entities.into_iter().map(|id| {
-            let entity = self.entity_in_memory(&id).filter(|entity| !entity.is_empty()).cloned();
+            let entity = self.entity(id.as_str()).cloned();
             (id, entity)
         });
         let entities = entities.collect();
@@ -81,18 +81,17 @@ impl Partition {
     /// The rows of the last capture are in the tables.
     pub fn flushed(&mut self) {
         for id in std::mem::take(&mut self.flushing) {
-            if id.is_entity() {
-                if self.entity_in_memory(&id).is_some_and(Entity::is_empty) {
-                    self.evict(&id);
-                }
-                continue;
-            }
-            let over = self.change(id.as_str(), |instance, _| {
-                instance.trim();
-                instance.is_over()
-            });
-            // What is over is rarely asked for: it makes room at once.
-            if over == Some(true) {
+            let stays = if id.is_entity() {
+                self.entity(id.as_str()).is_some()
+            } else {
+                let stays = self.change(id.as_str(), |instance, _| {
+                    instance.trim();
+                    !instance.is_over()
+                });
+                stays == Some(true)
+            };
+            // What is over or gone is rarely asked for: it makes room at once.
+            if !stays {
                 self.evict(&id);
             }
         }

@@ -171,7 +171,8 @@ impl Entity {
 
     /// Keeps an operation until its time comes; returns the id of its timer.
     pub(crate) fn schedule(&mut self, operation: EntityOperation) -> i32 {
-        let timer = self.scheduled.last_key_value().map_or(0, |(last, _)| last.saturating_add(1));
+        let next = self.scheduled.last_key_value().map_or(Some(0), |(last, _)| last.checked_add(1));
+        let timer = next.or_else(|| (0..i32::MAX).find(|id| !self.scheduled.contains_key(id))).unwrap_or(0);
         self.bytes += bytes_of(&operation);
         self.scheduled.insert(timer, Arc::new(operation));
         timer

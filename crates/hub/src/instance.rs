@@ -259,7 +259,7 @@ impl Instance {
             + self.history.bytes
             + self.inbox_bytes
             + self.open.len() * 64
-            + self.sections.values().map(|s| 200 + s.lock_set.len() * 64).sum::<usize>()
+            + self.sections.values().map(Section::memory_bytes).sum::<usize>()
             + self.custom_status.as_ref().map_or(0, |s| s.len())
             + started
             + ended.map_or(0, |e| payload_bytes(e))

@@ -75,10 +75,9 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn add_timer(&mut self, timer: TimerKey) {
-        if self.timers.insert(timer.clone()) && self.timer_changes.get(&timer) != Some(&false) {
+        // One that was removed since the last flush is in the tables still.
+        if self.timers.insert(timer.clone()) && self.timer_changes.remove(&timer) != Some(false) {
             self.timer_changes.insert(timer, true);
-        } else {
-            self.timer_changes.remove(&timer);
         }
     }
 
@@ -140,7 +139,7 @@ impl Partition {
 
     /// The entity, if it is loaded and exists.
     pub fn entity(&self, id: &str) -> Option<&Entity> {
-        self.entities.get(id)?.as_deref().filter(|entity| !entity.is_empty())
+        self.entities.get(id)?.as_deref()
     }
 
     /// Neither loaded nor known to be absent: [`Partition::install`] it (an entity:
@@ -253,7 +252,8 @@ impl Partition {
         Some(result)
     }
 
-    /// Changes an entity, which comes to be if it was absent, and keeps the accounts.
+    /// Changes an entity, which comes to be if it was absent, and keeps the accounts. One of which nothing
+    /// is left vanishes at once: what a restart finds has forgotten how far its numbers were, too.
     pub(crate) fn change_entity(
         &mut self,
         id: &str,
@@ -265,13 +265,12 @@ impl Partition {
         let before = slot.as_ref().map_or(0, |entity| entity.memory_bytes());
         let entity = slot.get_or_insert_with(|| Box::new(Entity::new(id.clone(), now)));
         change(entity, &mut self.ledger);
-        self.memory_bytes = (self.memory_bytes + entity.memory_bytes()).saturating_sub(before);
+        let after = if entity.is_empty() { 0 } else { entity.memory_bytes() };
+        if after == 0 {
+            *slot = None;
+        }
+        self.memory_bytes = (self.memory_bytes + after).saturating_sub(before);
         self.dirty.insert(id);
-    }
-
-    /// The entity in memory, even if nothing of it is left.
-    pub(crate) fn entity_in_memory(&self, id: &InstanceId) -> Option<&Entity> {
-        self.entities.get(id)?.as_deref()
     }
 
     /// Takes an instance away for good; what its rows hold is removed with the next flush.

@@ -82,6 +82,19 @@ pub struct SectionRow {
     /// Locked once more after a rewind.
     #[prost(bool, tag = "7")]
     pub regaining: bool,
+    /// Operations that are sent once it is.
+    #[prost(message, repeated, tag = "8")]
+    pub delayed: Vec<DelayedRow>,
+}
+
+/// An operation that waits for the locks of its section.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct DelayedRow {
+    /// The entity: `@name@key`.
+    #[prost(string, tag = "1")]
+    pub target: String,
+    #[prost(message, required, tag = "2")]
+    pub operation: EntityOperation,
 }
 
 /// One entity.

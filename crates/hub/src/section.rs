@@ -1,9 +1,9 @@
-use strandline_model::HistoryEvent;
+use strandline_model::{EntityOperation, HistoryEvent};
 
 use crate::instance::Instance;
 use crate::message::{LockOwner, MessageBody};
 use crate::partition::{Ledger, Sabotage};
-use crate::row::SectionRow;
+use crate::row::{DelayedRow, SectionRow};
 
 /// A critical section of an execution. Its entities are locked one after the other, in their order, so
 /// that sections can't wait for each other in a circle.
@@ -20,12 +20,15 @@ pub struct Section {
     pub(crate) released: Vec<bool>,
     /// After a rewind: the code holds the section already, and waits until it is locked again.
     pub(crate) regaining: bool,
+    /// Operations for its entities that are sent once it is.
+    pub(crate) delayed: Vec<(String, EntityOperation)>,
 }
 
 impl Section {
     pub(crate) fn new(task_id: i32, lock_set: Vec<String>) -> Self {
         let released = vec![false; lock_set.len()];
-        Self { task_id, lock_set, requested: 0, granted: 0, released, regaining: false }
+        let delayed = Vec::new();
+        Self { task_id, lock_set, requested: 0, granted: 0, released, regaining: false, delayed }
     }
 
     /// All its entities are locked.
@@ -61,6 +64,7 @@ impl Section {
             granted: row.granted as usize,
             released,
             regaining: row.regaining,
+            delayed: row.delayed.into_iter().map(|d| (d.target, d.operation)).collect(),
         };
         (row.section_id, section)
     }
@@ -75,7 +79,22 @@ impl Section {
             granted: self.granted as u32,
             released: released.map(|(at, _)| at as u32).collect(),
             regaining: self.regaining,
+            delayed: self
+                .delayed
+                .iter()
+                .map(|(target, operation)| DelayedRow {
+                    target: target.clone(),
+                    operation: operation.clone(),
+                })
+                .collect(),
         }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let entities: usize = self.lock_set.iter().map(|id| 64 + id.len()).sum();
+        let delayed = self.delayed.iter().map(|(_, o)| 250 + o.input.as_ref().map_or(0, String::len));
+        200 + entities + delayed.sum::<usize>()
     }
 }
 
@@ -112,8 +131,11 @@ impl Instance {
         let Some(section) = self.sections.get_mut(section_id) else { return false };
         section.granted += 1;
         self.request_next_lock(section_id, ledger);
-        let Some(section) = self.sections.get_mut(section_id) else { return false };
-        section.is_held() && !std::mem::take(&mut section.regaining)
+        let Some(section) = self.sections.get_mut(section_id).filter(|s| s.is_held()) else { return false };
+        for (target, operation) in std::mem::take(&mut section.delayed) {
+            ledger.send(&target, MessageBody::Operation(operation));
+        }
+        !std::mem::take(&mut section.regaining)
     }
 
     /// Gives one entity of a section back.

@@ -1,11 +1,17 @@
-//! Any sequence of commands keeps to the table of runtime statuses, and to what must always hold.
+//! Any sequence of commands keeps to the table of runtime statuses, and to what must always hold; what is
+//! in memory is at any time what a restart would find.
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use strandline_hub::{Command, Refusal, Reply, ReusePolicy};
-use strandline_model::{EventKind, RuntimeStatus};
-use support::{Hub, activity, again, child, complete, fail, id};
+use strandline_model::{EntityOutcome, EventKind, NewState, Origin, RuntimeStatus};
+use support::{Hub, activity, again, call, child, complete, fail_of, id, lock, signal, timer, unlock};
+
+const ENTITIES: [&str; 3] = ["@e@1", "@e@2", "@e@3"];
+const NAMES: [&str; 3] = ["a", "b", "a-child"];
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -14,29 +20,82 @@ enum Step {
     Terminate(bool),
     Suspend,
     Resume,
-    TurnCalls,
-    TurnStartsChild,
-    TurnCompletes,
-    TurnFails,
-    TurnContinues,
-    ActivityEnds(i32),
+    Purge,
+    Rewind,
+    ActivityEnds {
+        task: i32,
+        fails: bool,
+    },
+    Turn(Turn),
+    /// A client signals an entity, to be run after so many milliseconds.
+    Signal {
+        entity: usize,
+        after: u64,
+    },
+    /// An entity runs so many of its operations at most.
+    Work {
+        entity: usize,
+        max: usize,
+        keep: bool,
+    },
+    Pass(u64),
+    /// The oldest message on its way arrives.
+    Deliver,
+    BeginFlush,
+    EndFlush,
+    Restart,
 }
 
-fn steps() -> impl Strategy<Value = Vec<(bool, Step)>> {
+#[derive(Clone, Debug)]
+enum Turn {
+    Calls,
+    SetsTimer,
+    StartsChild,
+    CallsEntity(usize),
+    Signals(usize),
+    Locks(u8),
+    Unlocks(usize),
+    Completes,
+    Fails(u8),
+    Continues,
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        2 => Just(Turn::Calls),
+        1 => Just(Turn::SetsTimer),
+        1 => Just(Turn::StartsChild),
+        3 => (0..3usize).prop_map(Turn::CallsEntity),
+        2 => (0..3usize).prop_map(Turn::Signals),
+        4 => (1..8u8).prop_map(Turn::Locks),
+        2 => (0..3usize).prop_map(Turn::Unlocks),
+        1 => Just(Turn::Completes),
+        3 => (0..6u8).prop_map(Turn::Fails),
+        1 => Just(Turn::Continues),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
     let step = prop_oneof![
-        (0..3u8).prop_map(Step::Start),
-        Just(Step::Raise),
-        any::<bool>().prop_map(Step::Terminate),
-        Just(Step::Suspend),
-        Just(Step::Resume),
-        Just(Step::TurnCalls),
-        Just(Step::TurnStartsChild),
-        Just(Step::TurnCompletes),
-        Just(Step::TurnFails),
-        Just(Step::TurnContinues),
-        (0..4).prop_map(Step::ActivityEnds),
+        4 => (0..3u8).prop_map(Step::Start),
+        2 => Just(Step::Raise),
+        1 => any::<bool>().prop_map(Step::Terminate),
+        1 => Just(Step::Suspend),
+        1 => Just(Step::Resume),
+        1 => Just(Step::Purge),
+        3 => Just(Step::Rewind),
+        2 => (0..6, any::<bool>()).prop_map(|(task, fails)| Step::ActivityEnds { task, fails }),
+        10 => turn().prop_map(Step::Turn),
+        3 => (0..3usize, prop_oneof![Just(0u64), 1..50u64]).prop_map(|(entity, after)| Step::Signal { entity, after }),
+        4 => (0..3usize, 1..4usize, any::<bool>())
+            .prop_map(|(entity, max, keep)| Step::Work { entity, max, keep }),
+        1 => (1..60u64).prop_map(Step::Pass),
+        12 => Just(Step::Deliver),
+        2 => Just(Step::BeginFlush),
+        2 => Just(Step::EndFlush),
+        1 => Just(Step::Restart),
     ];
-    proptest::collection::vec((any::<bool>(), step), 1..40)
+    proptest::collection::vec((0..NAMES.len(), step), 1..100)
 }
 
 fn policy(n: u8) -> ReusePolicy {
@@ -47,26 +106,127 @@ fn policy(n: u8) -> ReusePolicy {
     }
 }
 
-fn carry_out(hub: &mut Hub, name: &str, step: Step) -> Reply {
-    // Turns are handed out only to instances that are ready.
-    let ready = hub.partition.instance(name).is_some_and(|i| i.is_ready());
-    let reason = Some("r".to_owned());
-    match step {
-        Step::Start(n) => hub.start(name, policy(n)),
-        Step::Raise => hub.raise(name, "E"),
-        Step::Terminate(recursive) => hub.terminate(name, recursive),
-        Step::Suspend => hub.run(Command::Suspend { id: id(name), reason }).reply,
-        Step::Resume => hub.run(Command::Resume { id: id(name), reason }).reply,
-        _ if !ready && !matches!(step, Step::ActivityEnds(_)) => Reply::Unchanged,
-        Step::TurnCalls => hub.turn(name, vec![activity("A"), activity("B")]),
-        Step::TurnStartsChild => hub.turn(name, vec![child(&format!("{name}-child"))]),
-        Step::TurnCompletes => hub.turn(name, vec![complete()]),
-        Step::TurnFails => hub.turn(name, vec![fail()]),
-        Step::TurnContinues => hub.turn(name, vec![again()]),
-        Step::ActivityEnds(task_id) => {
-            let execution = hub.partition.instance(name).map(|i| i.execution).unwrap_or_default();
-            let result = Ok(Some("1".to_owned()));
-            hub.run(Command::ActivityFinished { id: id(name), execution, task_id, result }).reply
+/// A hub, and what was asked of its entities.
+#[derive(Default)]
+struct Model {
+    operations: usize,
+    /// Operations that are sent once and whether clients sent them; calls may be sent again by a rewind.
+    sent: BTreeMap<String, bool>,
+    /// What was run, by entity and in order.
+    done: [Vec<String>; 3],
+}
+
+impl Model {
+    fn operation(&mut self, kind: &str) -> String {
+        self.operations += 1;
+        format!("{kind}{:05}", self.operations)
+    }
+
+    fn actions(&mut self, hub: &Hub, name: &str, turn: &Turn) -> Vec<strandline_model::ActionKind> {
+        let instance = hub.instance(name);
+        match *turn {
+            Turn::Calls => vec![activity("A"), activity("B")],
+            Turn::SetsTimer => vec![timer(hub.now.saturating_add(std::time::Duration::from_millis(30)))],
+            Turn::StartsChild => vec![child(&format!("{name}-child"))],
+            Turn::CallsEntity(e) => vec![call(ENTITIES[e], &self.operation("call"))],
+            Turn::Signals(e) => {
+                let operation = self.operation("signal");
+                self.sent.insert(operation.clone(), false);
+                vec![signal(ENTITIES[e], &operation)]
+            }
+            Turn::Locks(mask) => {
+                let set: Vec<&str> = (0..3).filter(|e| mask & (1 << e) != 0).map(|e| ENTITIES[e]).collect();
+                vec![lock(&self.operation("section"), &set)]
+            }
+            Turn::Unlocks(e) => instance.sections.keys().map(|s| unlock(s, ENTITIES[e])).collect(),
+            Turn::Completes => vec![complete()],
+            Turn::Fails(n) => vec![fail_of(match n {
+                0 | 1 => Origin::Unknown,
+                2 => Origin::Code,
+                n => Origin::Task(i32::from(n) - 3),
+            })],
+            Turn::Continues => vec![again()],
+        }
+    }
+
+    fn carry_out(&mut self, hub: &mut Hub, name: &str, step: &Step) -> Reply {
+        match *step {
+            Step::Start(n) => return hub.start(name, policy(n)),
+            Step::Raise => return hub.raise(name, "E"),
+            Step::Terminate(recursive) => return hub.terminate(name, recursive),
+            Step::Suspend => return hub.suspend(name),
+            Step::Resume => return hub.resume(name),
+            Step::Purge => return hub.purge(name),
+            Step::Rewind => return hub.rewind(name).reply,
+            Step::ActivityEnds { task, fails } => {
+                let result = if fails { Err("no") } else { Ok("1") };
+                return hub.activity_ends(name, task, result);
+            }
+            Step::Turn(ref turn) => {
+                // Turns are handed out only to instances that are ready.
+                if hub.partition.instance(name).is_some_and(|i| i.is_ready()) {
+                    let id = id(name);
+                    hub.tables.load_history(&mut hub.partition, &id);
+                    let actions = self.actions(hub, name, turn);
+                    return hub.turn(name, actions);
+                }
+            }
+            Step::Signal { entity, after } => {
+                let operation = self.operation(if after == 0 { "client" } else { "late" });
+                self.sent.insert(operation.clone(), true);
+                let at = hub.now.saturating_add(std::time::Duration::from_millis(after));
+                return hub.signal_at(ENTITIES[entity], &operation, (after > 0).then_some(at));
+            }
+            Step::Work { entity, max, keep } => self.work(hub, entity, max, keep),
+            Step::Pass(millis) => hub.pass(millis),
+            Step::Deliver => drop(hub.deliver_one()),
+            Step::BeginFlush => hub.begin_flush(),
+            Step::EndFlush => hub.end_flush(),
+            Step::Restart => hub.restart(),
+        }
+        Reply::Unchanged
+    }
+
+    fn work(&mut self, hub: &mut Hub, entity: usize, max: usize, keep: bool) {
+        let (given, names): (Vec<_>, Vec<_>) = hub.runnable(ENTITIES[entity]).into_iter().unzip();
+        if given.is_empty() {
+            return;
+        }
+        let done = names.len().min(max);
+        let outcome = EntityOutcome {
+            results: vec![Ok(None); done],
+            state: NewState::Set(keep.then(|| names[done - 1].clone())),
+            actions: Vec::new(),
+        };
+        assert_eq!(hub.finish(ENTITIES[entity], given, outcome).reply, Reply::Accepted);
+        self.done[entity].extend(names.into_iter().take(done));
+    }
+
+    /// All instances end; then every lock is free and everything sent was run once, in order.
+    fn finish(&mut self, hub: &mut Hub) {
+        hub.restart();
+        hub.holds_messages = false;
+        hub.deliver();
+        for name in ["a", "b", "a-child", "a-child-child", "b-child"] {
+            hub.terminate(name, false);
+        }
+        hub.pass(100);
+        while ENTITIES.iter().any(|entity| !hub.runnable(entity).is_empty()) {
+            (0..3).for_each(|entity| self.work(hub, entity, 2, false));
+        }
+        for entity in ENTITIES {
+            let left = hub.partition.entity(entity).map(|e| e.snapshot());
+            assert!(left.as_ref().is_none_or(|e| e.backlog == 0 && e.locked_by.is_none()), "{left:?}");
+        }
+        assert_eq!(hub.partition.timers().count(), 0);
+        let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+        for done in &self.done {
+            done.iter().for_each(|operation| *count.entry(operation).or_default() += 1);
+            let of_clients: Vec<_> = done.iter().filter(|o| o.starts_with("client")).collect();
+            assert!(of_clients.is_sorted(), "{of_clients:?}");
+        }
+        for operation in self.sent.keys() {
+            assert_eq!(count.get(operation.as_str()), Some(&1), "{operation}");
         }
     }
 }
@@ -83,17 +243,23 @@ fn allowed(from: Option<RuntimeStatus>, step: &Step, to: Option<RuntimeStatus>) 
         (Some(Pending | Running | Suspended), Step::Terminate(_), Some(Terminated)) => true,
         (Some(Pending | Running), Step::Suspend, Some(Suspended)) => true,
         (Some(Suspended), Step::Resume, Some(Pending | Running)) => true,
-        (Some(Pending), Step::TurnCalls | Step::TurnStartsChild | Step::TurnContinues, Some(Running)) => true,
-        (Some(Pending | Running), Step::TurnCompletes, Some(Completed)) => true,
-        (Some(Pending | Running), Step::TurnFails, Some(Failed)) => true,
+        (Some(Pending | Running), Step::Turn(Turn::Completes), Some(Completed)) => true,
+        (Some(Pending | Running), Step::Turn(Turn::Fails(_)), Some(Failed)) => true,
+        (Some(Pending), Step::Turn(_), Some(Running)) => true,
+        (Some(Failed), Step::Rewind, Some(Running)) => true,
+        (Some(from), Step::Purge, None) => from.is_terminal(),
+        // The child is started, terminated or rewound by its parent.
+        (None, Step::Deliver, Some(Pending)) => true,
+        (Some(from), Step::Deliver, Some(Pending)) => from.is_terminal(),
+        (Some(Failed), Step::Deliver, Some(Running)) => true,
+        (Some(Pending | Running | Suspended), Step::Deliver, Some(Terminated)) => true,
         _ => false,
     }
 }
 
-/// Well-formed: one start, one end at most and last, each task's result at most once, no timers of the dead.
-fn check(hub: &Hub, name: &str) {
+/// Well-formed: one start, one end at most and last, each task's result at most once, nothing of the dead.
+fn check_instance(hub: &Hub, name: &str) {
     let Some(instance) = hub.partition.instance(name) else { return };
-    assert_eq!(instance.history.base(), 0);
     let events = instance.history.in_memory();
     let started = events.iter().filter(|e| matches!(e.kind(), EventKind::ExecutionStarted(_))).count();
     assert!(started <= 1);
@@ -102,6 +268,10 @@ fn check(hub: &Hub, name: &str) {
         match event.kind() {
             EventKind::ExecutionCompleted(_) => assert_eq!(n + 1, events.len(), "nothing after the end"),
             EventKind::TaskCompleted(e) => results.push(e.task_id),
+            EventKind::TaskFailed(e) => results.push(e.task_id),
+            EventKind::SubOrchestrationFailed(e) => results.push(e.task_id),
+            EventKind::EntityOperationCompleted(e) => results.push(e.task_id),
+            EventKind::TimerFired(e) => results.push(e.timer_id),
             _ => {}
         }
     }
@@ -110,7 +280,22 @@ fn check(hub: &Hub, name: &str) {
     results.dedup();
     assert_eq!(results.len(), count, "a result was recorded twice");
     if instance.is_over() {
-        assert!(instance.open.is_empty() && instance.inbox.is_empty());
+        assert!(instance.open.is_empty() && instance.inbox.is_empty() && instance.sections.is_empty());
+        assert!(hub.partition.timers().all(|timer| timer.instance != instance.id));
+    }
+}
+
+/// Whoever holds a lock is there and wants it, or has sent an operation that is still to be run.
+fn check_locks(hub: &Hub) {
+    for entity in ENTITIES {
+        let Some(entity) = hub.partition.entity(entity) else { continue };
+        let Some(lock) = &entity.lock else { continue };
+        let owner = hub.partition.instance(&lock.owner.instance_id);
+        let wanted = owner.is_some_and(|owner| {
+            owner.start().execution_id == lock.owner.execution_id
+                && owner.sections.contains_key(&lock.owner.section_id)
+        });
+        assert!(wanted || entity.is_ready(), "{} is locked by {:?}, who is gone", entity.id, lock.owner);
     }
 }
 
@@ -118,12 +303,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn statuses_change_only_as_the_table_says(steps in steps()) {
+    fn statuses_change_only_as_the_table_says(steps in steps(), slow in any::<bool>()) {
         let mut hub = Hub::new();
-        for (first, step) in steps {
-            let name = if first { "a" } else { "b" };
+        hub.holds_messages = slow;
+        let mut model = Model::default();
+        for (name, step) in steps {
+            let name = NAMES[name];
+            let id = id(name);
+            hub.tables.load(&mut hub.partition, &id);
             let before = hub.status(name);
-            let reply = carry_out(&mut hub, name, step.clone());
+            let reply = model.carry_out(&mut hub, name, &step);
+            hub.tables.load(&mut hub.partition, &id);
             let after = hub.status(name);
             prop_assert!(allowed(before, &step, after), "{before:?} --{step:?}--> {after:?}");
             match reply {
@@ -133,9 +323,13 @@ proptest! {
                 }
                 _ => {}
             }
-            check(&hub, "a");
-            check(&hub, "b");
+            NAMES.iter().for_each(|name| check_instance(&hub, name));
+            if hub.next_message().is_none() {
+                check_locks(&hub);
+            }
+            hub.check_rebuilt();
         }
+        model.finish(&mut hub);
     }
 }
 

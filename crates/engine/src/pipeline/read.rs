@@ -66,6 +66,8 @@ impl<T: Ticket> Pipeline<T> {
             Read::Status => Answer::Status(self.snapshot(&id)),
             Read::History { from, max } => Answer::History(self.history_page(&id, from, max, store)?),
             Read::Entity => Answer::Entity(self.entity_status(&id)),
+            // An entity never starts nor ends: nobody would ever be woken.
+            Read::Started | Read::Ended if id.is_entity() => Answer::Status(None),
             Read::Started | Read::Ended => match self.snapshot(&id).filter(|s| satisfies(s, read)) {
                 Some(status) => Answer::Status(Some(status)),
                 None => {

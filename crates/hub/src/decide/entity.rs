@@ -8,7 +8,7 @@ use strandline_model::{
 
 use super::control::arrival;
 use super::message::{accept, drop_message};
-use super::{Decision, Discard, check_name, check_payload};
+use super::{Decision, Discard, check_length, check_name, check_payload};
 use crate::command::EntityFinished;
 use crate::instance::OpenTask;
 use crate::message::{LockGranted, LockOwner, MessageBody, Replied, StartNew};
@@ -26,9 +26,8 @@ pub(super) fn signal(
     operation: EntityOperation,
 ) -> Decision {
     let check = || {
-        if let Err(error) = EntityId::parse(id.as_str()) {
-            return Err(Refusal::Invalid { field: "entity id", problem: error.to_string() });
-        }
+        check_entity_id(id.as_str()).map_err(|problem| Refusal::Invalid { field: "entity id", problem })?;
+        check_length("request id", operation.request_id.len(), NAME_BYTES_MAX)?;
         check_name("operation name", &operation.name)?;
         check_payload("operation input", operation.input.as_ref())?;
         let (operations, bytes) = state.entity(id.as_str()).map_or((0, 0), |entity| entity.backlog());
@@ -46,6 +45,17 @@ pub(super) fn signal(
             let operation = EntityOperation { caller: None, ..operation };
             accept(vec![arrived(id, now, EntityInput::Operation(operation))])
         }
+    }
+}
+
+/// An entity has one id: with its name in lower case.
+pub(super) fn check_entity_id(id: &str) -> Result<(), String> {
+    match EntityId::parse(id) {
+        Ok(entity) if entity.to_string() == id => Ok(()),
+        Ok(entity) => {
+            Err(format!("{id:?} is written {:?}: names of entities are in lower case", entity.to_string()))
+        }
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -121,6 +131,9 @@ pub(super) fn finished(state: &Partition, now: Timestamp, batch: EntityFinished)
     if !state.entity(id.as_str()).is_some_and(waiting) {
         return Decision::discard(Discard::StaleTurn, "the operations are done already");
     }
+    if outcome.results.is_empty() {
+        return Decision::discard(Discard::StaleTurn, "no operation was done: all of them still wait");
+    }
     refuse_too_large(&mut outcome);
     let mut ids = (0u128..).map(|n| entropy.wrapping_add(n));
     let mut committed = EntityCommitted { id: id.to_string(), time: now, ..EntityCommitted::default() };
@@ -183,12 +196,13 @@ fn carry_out(
     let id = ids.next().unwrap_or_default();
     match action {
         EntityAction::Signal { target, operation, input, scheduled_time } => {
-            let valid = EntityId::parse(&target).is_ok() && fits(&operation, &input);
+            let Ok(target) = EntityId::parse(&target) else { return false };
+            let valid = fits(&operation, &input);
             let request_id = guid(id);
             let operation =
                 EntityOperation { request_id, name: operation, input, caller: None, scheduled_time };
             if valid {
-                committed.signals.push(SignalSent { target, operation });
+                committed.signals.push(SignalSent { target: target.to_string(), operation });
             }
             valid
         }

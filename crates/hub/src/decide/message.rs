@@ -26,7 +26,13 @@ pub(super) fn message(
         return Decision::discard(Discard::DuplicateMessage, "not the next message of its sender");
     }
     let id = InstanceId::trusted(message.instance_id);
+    let for_entity = matches!(
+        message.body,
+        Some(MessageBody::Operation(_) | MessageBody::RequestLock(_) | MessageBody::ReleaseLock(_))
+    );
     let mut decision = match message.body {
+        // Orchestrations and entities have tables of their own: none may slip into the other's.
+        Some(_) if for_entity != id.is_entity() => drop_message(Discard::UnknownTarget),
         Some(MessageBody::StartChild(start)) => start_child(state, now, &id, start, execution, seed),
         Some(MessageBody::ChildEnded(ended)) => child_ended(state, now, &id, ended),
         Some(MessageBody::RaiseEvent(event)) => {

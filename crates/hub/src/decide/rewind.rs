@@ -2,6 +2,7 @@
 //! only the last attempt is taken out, with what the code did because of the failure.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use strandline_model::{
     EventKind, ExecutionId, ExecutionRewound, HistoryEvent, InstanceId, Origin, RuntimeStatus, Timestamp,
@@ -83,19 +84,21 @@ fn rewound(
     parent_execution_id: Option<Vec<u8>>,
 ) -> (Record, Vec<Effect>) {
     let history = instance.history.in_memory();
-    let mut again: Vec<i32> = failed_task(instance).into_iter().collect();
+    let mut again = failed_tasks(instance);
     if state.ledger.sabotage == Sabotage::RewindFirstAttempt {
-        let first = history.iter().find_map(|event| failure_of(event));
-        again = first.into_iter().collect();
+        again = history.iter().find_map(|event| failure_of(event)).into_iter().collect();
     }
-    let undone = followed_from(history, &again);
+    let mut undone = followed_from(history, &again);
+    // Locks it gave back on its way out are taken again whatever it failed of: the code is inside.
+    let unlocked = |event: &&Arc<HistoryEvent>| matches!(event.kind(), EventKind::EntityUnlockSent(_));
+    undone.extend(history[last_turn(history)..].iter().filter(unlocked).map(|event| event.id));
     let effects = open_activities(instance, execution, |id| !again.contains(&id) && !undone.contains(&id));
     let event = HistoryEvent::new(now, EventKind::ExecutionRewound(ExecutionRewound { reason }));
     let record = Rewound {
         id: instance.id.to_string(),
         execution_id: execution.0.to_be_bytes().to_vec(),
         event,
-        again,
+        again: again.into_iter().collect(),
         parent_execution_id,
         undone: undone.into_iter().collect(),
     };
@@ -105,7 +108,7 @@ fn rewound(
 /// What the code did in turns that saw one of these tasks end, or one of the tasks it began there: it
 /// gave locks back, made up for what was done before, told somebody. It does not do so as long as the
 /// task has not ended, so a replay must not expect it.
-fn followed_from(history: &[std::sync::Arc<HistoryEvent>], again: &[i32]) -> BTreeSet<i32> {
+fn followed_from(history: &[Arc<HistoryEvent>], again: &BTreeSet<i32>) -> BTreeSet<i32> {
     let mut undone = BTreeSet::new();
     let mut because = false;
     for event in history {
@@ -164,25 +167,46 @@ pub(super) fn parted(
     Decision { effects, ..accept(vec![Record::Rewound(Box::new(record))]) }
 }
 
-/// The task whose failure ended the instance, if it was one.
-fn failed_task(instance: &Instance) -> Option<i32> {
-    let EventKind::ExecutionCompleted(end) = instance.ended.as_ref()?.kind() else { return None };
+/// The tasks whose failure ended the instance.
+fn failed_tasks(instance: &Instance) -> BTreeSet<i32> {
+    let Some(EventKind::ExecutionCompleted(end)) = instance.ended.as_ref().map(|e| e.kind()) else {
+        return BTreeSet::new();
+    };
     let history = instance.history.in_memory();
+    let failures = |events: &[Arc<HistoryEvent>]| -> BTreeSet<i32> {
+        events.iter().filter_map(|event| failure_of(event)).collect()
+    };
     match end.failure_origin() {
-        Origin::Code => None,
-        Origin::Task(id) => history.iter().rev().find_map(|e| failure_of(e).filter(|failed| *failed == id)),
+        Origin::Code => BTreeSet::new(),
+        Origin::Task(id) => failures(history).into_iter().filter(|failed| *failed == id).collect(),
         Origin::Unknown => {
-            // What failed after the last action of the code is most likely what ended it; else the failure
-            // that is told in the end.
-            let last_action = history.iter().rposition(|event| event.id >= 0).unwrap_or(0);
-            let after = history[last_action..].iter().find_map(|event| failure_of(event));
+            // What failed after the code's last action before its last turn is most likely what ended it;
+            // else the failure that is told in the end.
+            let before = &history[..last_turn(history)];
+            let last_action = before.iter().rposition(|event| is_action(event)).unwrap_or(0);
+            let after = failures(&history[last_action..]);
+            if !after.is_empty() {
+                return after;
+            }
+            let message = end.failure.as_ref().map_or("", |failure| &failure.message);
             let told = |event: &HistoryEvent| {
-                let message = &end.failure.as_ref()?.message;
-                message.contains(failure_text(event)?).then(|| failure_of(event))?
+                let text = failure_text(event).filter(|text| !text.is_empty())?;
+                message.contains(text).then(|| failure_of(event))?
             };
-            after.or_else(|| history.iter().rev().find_map(|event| told(event)))
+            history.iter().rev().find_map(|event| told(event)).into_iter().collect()
         }
     }
+}
+
+/// Where the last turn begins.
+fn last_turn(history: &[Arc<HistoryEvent>]) -> usize {
+    let began = |event: &Arc<HistoryEvent>| matches!(event.kind(), EventKind::OrchestratorStarted(_));
+    history.iter().rposition(began).unwrap_or(history.len())
+}
+
+/// The event records what the code asked for, apart from the end.
+fn is_action(event: &HistoryEvent) -> bool {
+    event.id >= 0 && !matches!(event.kind(), EventKind::ExecutionCompleted(_))
 }
 
 /// The task this event says has failed.

@@ -1,5 +1,5 @@
 use strandline_model::limits::{TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX};
-use strandline_model::{EventKind, ExecutionStarted, HistoryEvent, Timestamp};
+use strandline_model::{EventKind, ExecutionStarted, HistoryEvent, InstanceId, Timestamp};
 
 use super::{Decision, Effect, check_length, check_name, check_payload, control};
 use crate::command::Start;
@@ -31,6 +31,9 @@ pub(super) fn start(state: &Partition, now: Timestamp, start: Start) -> Decision
 }
 
 fn check(start: &Start) -> Result<(), Refusal> {
+    if let Err(error) = InstanceId::new(start.id.as_str()) {
+        return Err(Refusal::Invalid { field: "instance id", problem: format!("can't be used: {error}") });
+    }
     check_name("orchestrator name", &start.name)?;
     check_payload("input", start.input.as_ref())?;
     check_length("version", start.version.as_ref().map_or(0, String::len), TAG_VALUE_BYTES_MAX)?;

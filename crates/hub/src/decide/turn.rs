@@ -1,9 +1,12 @@
+use std::collections::BTreeSet;
+
 use strandline_model::limits::{CUSTOM_STATUS_BYTES_MAX, LOCK_SET_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use strandline_model::{
-    Action, ActionKind, Completion, EntityId, EventKind, ExecutionCompleted, ExecutionStarted,
-    FailureDetails, HistoryEvent, InstanceId, RuntimeStatus, Timestamp,
+    Action, ActionKind, Completion, EventKind, ExecutionCompleted, ExecutionStarted, FailureDetails,
+    HistoryEvent, InstanceId, Origin, RuntimeStatus, Timestamp,
 };
 
+use super::entity::check_entity_id;
 use super::{Decision, Discard, Effect, rewind};
 use crate::command::TurnFinished;
 use crate::instance::Instance;
@@ -44,8 +47,10 @@ pub(super) fn turn_finished(state: &Partition, turn: TurnFinished) -> Decision {
             }
         }
         Err(failure) => {
+            // What the code asked for is what is wrong, not a task: a rewind does none again.
+            let code = Origin::Code.stored();
             committed.custom_status = None;
-            committed.ended = Some(completed(-1, time, RuntimeStatus::Failed, None, Some(failure), None));
+            committed.ended = Some(completed(-1, time, RuntimeStatus::Failed, None, Some(failure), code));
         }
     }
     if committed.ended.is_some() || committed.next.is_some() {
@@ -63,12 +68,18 @@ fn check(
     let status_bytes = custom_status.and_then(|s| s.text.as_ref()).map_or(0, String::len);
     check_size("custom status", status_bytes, CUSTOM_STATUS_BYTES_MAX)?;
     let mut last = -1;
+    let mut sections = BTreeSet::new();
     for Action { id, kind } in actions {
         if *id >= 0 {
             if *id <= last || instance.open.contains_key(id) {
                 return Err(invalid(format!("sequence id {id} was used before")));
             }
             last = *id;
+        }
+        if let ActionKind::LockEntities { section_id, .. } = kind
+            && (instance.sections.contains_key(section_id) || !sections.insert(section_id))
+        {
+            return Err(invalid(format!("critical section id '{section_id}' was used before")));
         }
         check_action(instance, kind)?;
     }
@@ -124,9 +135,6 @@ fn check_action(instance: &Instance, kind: &ActionKind) -> Result<(), FailureDet
                     "the entities of a critical section are not sorted, each once".to_owned(),
                 ));
             }
-            if instance.sections.contains_key(section_id) {
-                return Err(invalid(format!("critical section id '{section_id}' was used before")));
-            }
             lock_set.iter().try_for_each(|target| check_entity(target))
         }
         ActionKind::Part { .. } => Err(invalid("a turn parts from the history and goes on".to_owned())),
@@ -137,7 +145,7 @@ fn check_action(instance: &Instance, kind: &ActionKind) -> Result<(), FailureDet
 }
 
 fn check_entity(target: &str) -> Result<(), FailureDetails> {
-    EntityId::parse(target).map(drop).map_err(|e| invalid(e.to_string()))
+    check_entity_id(target).map_err(invalid)
 }
 
 fn check_size(what: &str, bytes: usize, limit: usize) -> Result<(), FailureDetails> {

@@ -183,7 +183,8 @@ fn apply_action(instance: &mut Instance, ledger: &mut Ledger, event: HistoryEven
         }
         EventKind::EntityOperationCalled(call) => {
             let section = instance.section_of(&call.target).cloned();
-            call_entity(instance, ledger, id, call, section);
+            let operation = open_call(instance, id, call, section);
+            ledger.send(&call.target, MessageBody::Operation(operation));
         }
         EventKind::EntityLockRequested(request) => {
             let section = Section::new(id, request.lock_set.clone());
@@ -198,30 +199,28 @@ fn apply_action(instance: &mut Instance, ledger: &mut Ledger, event: HistoryEven
     instance.history.push(Arc::new(event));
 }
 
-/// Sends an operation to an entity and waits for its result.
-fn call_entity(
+/// Waits for the result of an operation, which is to be sent to an entity.
+fn open_call(
     instance: &mut Instance,
-    ledger: &mut Ledger,
     task_id: i32,
     call: &EntityOperationCalled,
     section_id: Option<String>,
-) {
+) -> EntityOperation {
     let caller = EntityCaller {
         instance_id: instance.id.to_string(),
         execution_id: instance.start().execution_id.clone(),
         task_id,
         section_id,
     };
-    let operation = EntityOperation {
+    let entity = InstanceId::trusted(call.target.as_str());
+    instance.open.insert(task_id, OpenTask::EntityCall { entity });
+    EntityOperation {
         request_id: call.request_id.clone(),
         name: call.operation.clone(),
         input: call.input.clone(),
         caller: Some(caller),
         scheduled_time: call.scheduled_time,
-    };
-    ledger.send(&call.target, MessageBody::Operation(operation));
-    let entity = InstanceId::trusted(call.target.as_str());
-    instance.open.insert(task_id, OpenTask::EntityCall { entity });
+    }
 }
 
 /// One more entity of a section is locked; after the last one the code hears of it.

@@ -73,7 +73,9 @@ fn rewind(instance: &mut Instance, ledger: &mut Ledger, record: Rewound) {
             _ => instance.history.push(event.clone()),
         }
     }
-    let sections = sections_of(instance.history.in_memory().iter().map(|event| &**event));
+    // A grant the code has yet to see is of the old execution, too.
+    let events = instance.history.in_memory().iter().chain(&instance.inbox);
+    let sections = sections_of(events.map(|event| &**event));
     for (section_id, section) in sections {
         instance.begin_section(&section_id, section, ledger);
     }
@@ -112,7 +114,13 @@ fn reopen(instance: &mut Instance, ledger: &mut Ledger, reason: Option<String>) 
             EventKind::EntityOperationCalled(call) => {
                 let section = instance.sections.iter().find(|(_, s)| s.locks(&call.target));
                 let section = section.map(|(id, _)| id.clone());
-                super::call_entity(instance, ledger, id, call, section);
+                let operation = super::open_call(instance, id, call, section.clone());
+                let section = section.and_then(|id| instance.sections.get_mut(&id));
+                // Inside a section it waits until nobody else's operations can come between.
+                match section.filter(|section| section.regaining) {
+                    Some(section) => section.delayed.push((call.target.clone(), operation)),
+                    None => ledger.send(&call.target, MessageBody::Operation(operation)),
+                }
             }
             _ => {}
         }
