@@ -51,7 +51,9 @@ fn operations_run_in_the_order_they_arrive() {
 #[test]
 fn what_a_batch_did_not_get_to_stays_in_front() {
     let mut hub = Hub::new();
-    ["1", "2", "3"].map(|operation| hub.signal(E, operation));
+    for operation in ["1", "2", "3"] {
+        hub.signal(E, operation);
+    }
     let given: Vec<u64> = hub.runnable(E).into_iter().map(|(number, _)| number).collect();
     hub.signal(E, "4");
     hub.finish(E, given, outcome(1));
@@ -274,7 +276,9 @@ fn an_entity_of_which_nothing_is_left_vanishes() {
 #[test]
 fn an_entity_that_vanished_and_came_back_runs_each_operation_once_after_a_crash() {
     let mut hub = Hub::new();
-    ["1", "2"].map(|operation| hub.signal(E, operation));
+    for operation in ["1", "2"] {
+        hub.signal(E, operation);
+    }
     hub.finish(E, vec![0, 1], outcome(2));
     // The rows written say that it is gone; the operation comes before they are.
     hub.begin_flush();
