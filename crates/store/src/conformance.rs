@@ -3,8 +3,10 @@
 //! Each function takes an `open` that opens one and the same store, empty at the first call; what an earlier
 //! call returned has been dropped by then. They panic when the store does not conform.
 
+mod entities;
 mod lists;
 
+pub use entities::{deleted_hubs_leave_no_entities, entities_can_go, entity_rows_survive};
 pub use lists::{
     deleted_hubs_are_not_listed, lists_agree_with_the_rows, lists_stay_in_their_hub, secrets_are_kept,
     short_budgets_get_to_the_end,
@@ -27,6 +29,9 @@ pub fn all<S: Store, O: Fn() -> S>(fresh: impl Fn() -> O) {
     epochs_grow(fresh());
     rows_survive(fresh());
     rows_can_go(fresh());
+    entity_rows_survive(fresh());
+    entities_can_go(fresh());
+    deleted_hubs_leave_no_entities(fresh());
     timers_are_ordered(fresh());
     flushes_shorten_the_tail(fresh());
     flushes_must_follow_the_log(fresh());
