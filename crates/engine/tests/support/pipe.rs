@@ -90,7 +90,8 @@ impl Pipe {
 
     /// The next turn, as a runner that holds nothing gets it.
     pub(crate) fn next_turn(&mut self) -> Option<HandedOut> {
-        self.pipeline.serve(Some(["Test".to_owned()].as_slice().into()));
+        let names: Arc<[String]> = ["Test".to_owned()].into();
+        self.pipeline.serve(Some(names));
         self.pipeline.next_turn(self.now, &self.store, &|_, _, _| false).unwrap()
     }
 
