@@ -587,6 +587,28 @@ mod sections {
     }
 
     #[test]
+    fn are_regained_also_when_the_code_parts_before_it_saw_the_grant() {
+        let mut hub = Hub::new();
+        hub.begin(&["a", "b"]);
+        hub.turn("b", vec![lock("t", &[E])]);
+        hub.turn("a", vec![lock("s", &[E]), activity("A"), activity("Old")]);
+        hub.activity_ends("a", 1, Err("no"));
+        hub.turn("a", vec![fail_of(Origin::Task(1))]);
+        hub.turn("b", vec![complete()]);
+        hub.rewind("a");
+        assert_eq!(hub.inbox("a"), ["ExecutionRewound", "EntityLockGranted"]);
+        // Another waits already when the new execution asks again.
+        hub.begin(&["c"]);
+        hub.turn("c", vec![lock("u", &[E])]);
+        hub.turn_again("a", &[-1], vec![ActionKind::Part { from: 2 }]);
+        assert_eq!((hub.holder(E).as_deref(), hub.instance("a").is_ready()), (Some("c"), false));
+        hub.turn("c", vec![complete()]);
+        assert_eq!((hub.holder(E).as_deref(), hub.instance("a").is_ready()), (Some("a"), true));
+        assert_eq!(hub.inbox("a"), ["ExecutionRewound", "EntityLockGranted"]);
+        hub.check_rebuilt();
+    }
+
+    #[test]
     fn continue_as_new_forgets_them() {
         let mut hub = Hub::new();
         hub.begin(&["a"]);
