@@ -74,3 +74,27 @@ pub(super) async fn collect(ctx: OrchestrationContext, events: u64) -> Result<u6
     }
     Ok(sum)
 }
+
+/// W5: a number that grows.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Counter {
+    value: u64,
+}
+
+#[entity]
+impl Counter {
+    pub fn add(&mut self, n: u64) {
+        self.value += n;
+    }
+
+    pub fn get(&self) -> u64 {
+        self.value
+    }
+}
+
+/// W5: what all counters say; each answers after all that was sent to it before.
+#[orchestrator(name = "CountAll")]
+pub(super) async fn count_all(ctx: OrchestrationContext, counters: u32) -> Result<u64> {
+    let values = (0..counters).map(|n| ctx.entity(Counter::id(n.to_string())).get());
+    Ok(try_join_all(values).await?.iter().sum())
+}

@@ -21,6 +21,7 @@ use anyhow::Context as _;
   w2        the same, one at a time
   w3        fan-out and fan-in: w3-1000 and w3-10000 activities at once
   w4        2,000 activities in sequence in one instance
+  w5        10,000 acknowledged signals to entities, until all are carried out: w5-1 and w5-100 entities
   w6        10,000 instances that sleep for one second
   w8        1,000 parents with 10 sub-orchestrations each, many clients
   w9        10,000 events to 100 waiting instances, each event acknowledged
@@ -31,12 +32,12 @@ Examples:
   strandline bench --workload w1,w2 -c 256 -o json")]
 pub(crate) struct Args {
     /// What to measure, separated by commas.
-    #[arg(long, value_delimiter = ',', default_value = "w1,w2,w3,w4,w6,w8,w9")]
+    #[arg(long, value_delimiter = ',', default_value = "w1,w2,w3,w4,w5,w6,w8,w9")]
     workload: Vec<workloads::Choice>,
     /// Clients that work at the same time (w1).
     #[arg(short = 'c', long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     clients: u32,
-    /// How many items: instances (w1, w2, w6, w8, open), activities (w3, w4) or events (w9). Each workload has its own default.
+    /// How many items: instances (w1, w2, w6, w8, open), activities (w3, w4), signals (w5) or events (w9). Each workload has its own default.
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     n: Option<u32>,
     /// Directory for the hubs, on the disk to measure; they are removed afterwards.

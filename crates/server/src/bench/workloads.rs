@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use strandline::{EventKind, Instance, TaskHub};
 
 use super::functions::{
-    READING, child, collect, fan_out, hello_sequence, nothing, parent, say_hello, sequence, sleep, square,
+    Counter, READING, child, collect, count_all, fan_out, hello_sequence, nothing, parent, say_hello,
+    sequence, sleep, square,
 };
 use super::measure::{Latencies, Spent, Stopwatch, peak_memory_bytes};
 use super::report::{DURABILITY, Outcome};
@@ -24,6 +25,11 @@ pub(super) enum Choice {
     #[value(name = "w3-10000")]
     W3x10000,
     W4,
+    W5,
+    #[value(name = "w5-1")]
+    W5x1,
+    #[value(name = "w5-100")]
+    W5x100,
     W6,
     W8,
     W9,
@@ -36,6 +42,7 @@ pub(super) enum Workload {
     HelloOne,
     FanOut(u32),
     Sequence,
+    Signals(u32),
     Sleep,
     Children,
     Events,
@@ -51,6 +58,9 @@ impl Choice {
             Self::W3x1000 => vec![Workload::FanOut(1000)],
             Self::W3x10000 => vec![Workload::FanOut(10_000)],
             Self::W4 => vec![Workload::Sequence],
+            Self::W5 => vec![Workload::Signals(1), Workload::Signals(100)],
+            Self::W5x1 => vec![Workload::Signals(1)],
+            Self::W5x100 => vec![Workload::Signals(100)],
             Self::W6 => vec![Workload::Sleep],
             Self::W8 => vec![Workload::Children],
             Self::W9 => vec![Workload::Events],
@@ -82,8 +92,13 @@ pub(super) async fn run(
     if workload == Workload::Open {
         return reopened(hub, clients, n.unwrap_or(1_000_000), dir).await;
     }
-    let functions =
-        ((say_hello, hello_sequence), (square, fan_out, sequence), (sleep, collect), (parent, child));
+    let functions = (
+        (say_hello, hello_sequence),
+        (square, fan_out, sequence),
+        (sleep, collect),
+        (parent, child),
+        (Counter, count_all),
+    );
     hub.worker().register(functions).start()?;
     // One instance beforehand: threads are there, caches warm.
     hub.client().start(hello_sequence, ()).await?.output().await?;
@@ -92,6 +107,7 @@ pub(super) async fn run(
         Workload::HelloOne => hello_one(&hub, n.unwrap_or(2000)).await?,
         Workload::FanOut(wide) => fan(&hub, wide, n.unwrap_or(wide)).await?,
         Workload::Sequence => in_sequence(&hub, n.unwrap_or(2000)).await?,
+        Workload::Signals(counters) => signals(&hub, counters, clients, n.unwrap_or(10_000)).await?,
         Workload::Children => families(&hub, clients, n.unwrap_or(1000)).await?,
         Workload::Events => events(&hub, n.unwrap_or(10_000)).await?,
         Workload::Sleep | Workload::Open => sleepers(&hub, n.unwrap_or(10_000)).await?,
@@ -225,6 +241,39 @@ async fn first_and_last(run: &Instance<u64>) -> strandline::Result<(f64, f64)> {
     let last = times.len().saturating_sub(1);
     let millis = |from: usize, to: usize| times[to].saturating_since(times[from]).as_secs_f64() * 1000.0;
     Ok((millis(0, step), millis(last - step, last)))
+}
+
+/// W5: `n` acknowledged signals to some entities, until all of them are carried out.
+async fn signals(hub: &TaskHub, counters: u32, clients: u32, n: u32) -> strandline::Result<Run> {
+    let next = Arc::new(AtomicU64::new(0));
+    let stopwatch = Stopwatch::start(hub);
+    let tasks: Vec<_> = (0..clients)
+        .map(|_| {
+            let (client, next) = (hub.client(), next.clone());
+            tokio::spawn(async move {
+                let mut latencies = Latencies::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= u64::from(n) {
+                        return Ok::<_, strandline::Error>(latencies);
+                    }
+                    let counter = (number % u64::from(counters)).to_string();
+                    let begin = Instant::now();
+                    client.entity::<Counter>(counter).signal().add(1).await?;
+                    latencies.record(begin.elapsed());
+                }
+            })
+        })
+        .collect();
+    let mut latencies = Latencies::new();
+    for task in tasks {
+        latencies.merge(&task.await??);
+    }
+    let sum = hub.client().start(count_all, counters).await?.output().await?;
+    strandline::prelude::ensure!(sum == u64::from(n), "{n} signals were sent, the counters say {sum}");
+    let spent = stopwatch.stop(hub).await;
+    let name = format!("w5-{counters}");
+    Ok(Run { name, items: u64::from(n), clients, latencies, spent, halves: None })
 }
 
 /// W6: `n` instances that each wait for a timer of one second.
