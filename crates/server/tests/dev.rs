@@ -83,6 +83,14 @@ fn assert_complete(place: &Path, said: &str) {
     assert!(said.contains(GREETINGS), "{said}");
     assert!(said.contains("20 files, 130 bytes in "), "{said}");
     assert!(said.contains("Completed: \"saw the backup complete"), "{said}");
+    assert!(said.contains("Completed: \"70 from alice, who has 30 left, to bob, who has 170 now"), "{said}");
+    assert!(said.contains("Completed: \"3 completed, 0 timeout, 0 rejected"), "{said}");
+    assert!(said.contains("Completed: \"verified at try 1"), "{said}");
+    // However often the process was killed, each document is counted once.
+    assert!(said.contains("@counter@documents-completed is 3\n"), "{said}");
+    for document in ["welcome.md", "tides.md", "price-list.md"] {
+        assert!(place.join(".strandline-documents/processed").join(document).is_file(), "{document}");
+    }
     for n in 0..20 {
         let copy = place.join(format!(".strandline-backup/notes/{n}.txt"));
         assert_eq!(fs::read_to_string(copy).unwrap(), format!("note {n}"));
@@ -116,7 +124,11 @@ fn carries_on_after_a_kill_at_any_moment() {
         "task hub 'default'",
         "HelloSequence started",
         "Monitor started",
+        "Transfer started",
+        "your code is",
         "1 of 5",
+        "DocumentPipeline: 1 of 3",
+        "may we publish price-list.md",
         "3 of 5",
         "Monitor is over",
         "5 of 5",
@@ -156,6 +168,20 @@ fn the_readme_quotes_the_demo() {
     }
 }
 
+/// What is in doubt still waits for its review after every start, until it gets one.
+#[test]
+fn carries_on_a_pipeline_in_the_middle() {
+    let place = place();
+    let (mut child, _lines, _) = until(&mut dev(place.path(), &["--demo"]), "may we publish");
+    child.kill();
+    let (mut child, _lines, said) = until(&mut dev(place.path(), &["--demo"]), "DocumentPipeline waits");
+    assert!(said.contains("carrying on DocumentPipeline, begun "), "{said}");
+    child.kill();
+    let said = demo_once(place.path());
+    assert!(said.contains("DocumentPipeline: answered, by nobody real"), "{said}");
+    assert_complete(place.path(), &said);
+}
+
 #[test]
 fn killed_again_and_again_it_still_ends() {
     let place = place();
@@ -171,6 +197,8 @@ fn closes_when_asked_to() {
     let place = place();
     let (mut child, mut lines, said) = until(&mut dev(place.path(), &["--demo"]), "Ctrl-C closes");
     assert!(said.contains("Approval waits up to 72 hours"), "{said}");
+    assert!(said.contains("DocumentPipeline waits up to 48 hours"), "{said}");
+    assert!(said.contains("PhoneVerification waits up to 90 seconds"), "{said}");
     assert!(said.contains(&format!("kill -9 {}", child.0.id())), "{said}");
     assert!(child.interrupt());
     let mut rest = String::new();
@@ -214,7 +242,12 @@ fn refuses_what_a_newer_version_wrote() {
     let place = place();
     success(dev(place.path(), &["--once"]).output().unwrap());
     let format = place.path().join(".strandline/format");
-    let newer = fs::read_to_string(&format).unwrap().replace("min_reader 1", "min_reader 99");
+    let written = fs::read_to_string(&format).unwrap();
+    let newer: String = written
+        .lines()
+        .map(|line| if line.starts_with("min_reader ") { "min_reader 99" } else { line })
+        .flat_map(|line| [line, "\n"])
+        .collect();
     fs::write(&format, &newer).unwrap();
     let err = failure(dev(place.path(), &["--once"]).output().unwrap());
     assert!(err.contains("newer version of Strandline"), "{err}");

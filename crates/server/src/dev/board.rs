@@ -19,11 +19,13 @@ struct Inner {
     /// By orchestration: steps done, and of how many if that is known.
     steps: BTreeMap<&'static str, (usize, Option<usize>)>,
     shown: bool,
+    resting: bool,
 }
 
 impl Board {
     pub(crate) fn new() -> Self {
-        let inner = Inner { live: std::io::stdout().is_terminal(), steps: BTreeMap::new(), shown: false };
+        let live = std::io::stdout().is_terminal();
+        let inner = Inner { live, steps: BTreeMap::new(), shown: false, resting: false };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -49,6 +51,10 @@ impl Board {
     /// One more step of an orchestration is done.
     pub(crate) fn step(&self, of: &'static str, what: impl Display) {
         let mut inner = self.lock();
+        if inner.resting {
+            inner.say(&format!("{of}: {what}"));
+            return;
+        }
         let steps = inner.steps.entry(of).or_default();
         steps.0 += 1;
         let (done, total) = *steps;
@@ -61,7 +67,9 @@ impl Board {
 
     /// Nothing moves any more: no changing line, so that a person can type.
     pub(crate) fn rest(&self) {
-        self.lock().steps.clear();
+        let mut inner = self.lock();
+        inner.steps.clear();
+        inner.resting = true;
     }
 
     /// An orchestration is over: it leaves the changing line.
@@ -101,6 +109,8 @@ impl Inner {
         let all: Vec<_> = self
             .steps
             .iter()
+            // What has done its steps waits for something else.
+            .filter(|(_, (done, total))| total.is_none_or(|total| *done < total))
             .map(|(of, (done, total))| {
                 let total = total.map(|total| format!("/{total}")).unwrap_or_default();
                 format!("{of} {done}{total}")

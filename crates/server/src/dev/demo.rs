@@ -6,12 +6,14 @@ use std::path::PathBuf;
 
 use strandline::Register;
 use strandline::prelude::*;
+use strandline::rand_chacha::rand_core::Rng;
 
 use super::board::Board;
 use super::files::{Backup, MANIFEST};
+use super::{documents, entities};
 
 /// How long a step takes at least, so that there is something to watch, and to kill.
-const PACE: Duration = millis(300);
+pub(super) const PACE: Duration = millis(300);
 
 pub(super) const APPROVAL: Event<Answer> = Event::named("ApprovalEvent");
 
@@ -134,12 +136,41 @@ pub(super) async fn approval(ctx: OrchestrationContext, what: String) -> Result<
     }
 }
 
-/// Everything above.
+pub(super) const CODE: Event<String> = Event::named("SmsChallengeResponse");
+pub(super) const SENDS_CODE: &str = "SendSmsChallenge";
+
+#[activity(name = "SendSmsChallenge")]
+async fn send_sms_challenge(board: State<Board>, (phone, code): (String, String)) -> Result<()> {
+    board.say(format_args!("PhoneVerification: text to {phone}: your code is {code}"));
+    Ok(())
+}
+
+#[orchestrator(name = "PhoneVerification")]
+pub(super) async fn phone_verification(ctx: OrchestrationContext, phone: String) -> Result<String> {
+    // Random, and yet the same on every replay.
+    let code = format!("{:04}", ctx.rng().next_u32() % 10_000);
+    ctx.call(send_sms_challenge, (phone, code.clone())).await?;
+    let mut expired = ctx.timer(secs(90));
+    for tries in 1..=3 {
+        select! {
+            typed = ctx.wait_for(CODE) => if typed? == code {
+                return Ok(format!("verified at try {tries}"));
+            },
+            _ = &mut expired => return Ok("failed: no code for 90 seconds".to_owned()),
+        }
+    }
+    Ok("failed: three wrong codes".to_owned())
+}
+
+/// All samples.
 pub(super) fn functions() -> impl Register {
     (
         (hello_sequence, say_hello),
         (backup_site_content, get_file_list, copy_file_to_blob, write_manifest),
         (monitor, get_job_status),
         (approval, request_approval, process_approval, escalate),
+        (phone_verification, send_sms_challenge),
+        documents::functions(),
+        entities::functions(),
     )
 }

@@ -23,26 +23,25 @@ impl Backup {
     /// Of the current directory, to the hub's sibling.
     pub(super) fn beside(hub: &Path) -> Result<Self> {
         let hub = std::path::absolute(hub)?;
-        let mut target = hub.clone().into_os_string();
-        target.push("-backup");
-        Ok(Self { source: std::env::current_dir()?, target: target.into(), hub })
+        Ok(Self { source: std::env::current_dir()?, target: beside(&hub, "-backup"), hub })
     }
 
     pub(super) fn manifest(&self) -> PathBuf {
         self.target.join(MANIFEST)
     }
 
-    /// Files under the source, but not in hidden folders, `target`, the hub and the backup.
+    /// Files under the source, but not in hidden folders, `target`, and what the demo makes.
     pub(super) fn list(&self) -> Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         let mut folders = vec![self.source.clone()];
+        let made = [self.hub.clone(), self.target.clone(), cabinet(&self.hub)];
         while let Some(folder) = folders.pop() {
             // A folder that can't be read is left out, as is what vanishes while we look.
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
                 let name = entry.file_name();
                 let skipped = name.to_string_lossy().starts_with('.') || name == "target";
-                if kind.is_dir() && !skipped && path != self.hub && path != self.target {
+                if kind.is_dir() && !skipped && !made.contains(&path) {
                     folders.push(path);
                 } else if kind.is_file() && entry.metadata().is_ok_and(|m| m.len() <= FILE_BYTES_MAX) {
                     files.push(path.strip_prefix(&self.source)?.to_owned());
@@ -77,16 +76,29 @@ impl Backup {
     }
 }
 
+/// Where the documents of a hub go that the pipeline has processed.
+pub(super) fn cabinet(hub: &Path) -> PathBuf {
+    beside(hub, "-documents")
+}
+
+/// The hub's sibling of this name.
+fn beside(hub: &Path, suffix: &str) -> PathBuf {
+    // Through its components: a slash at the end would put it inside.
+    let mut sibling = hub.components().as_path().as_os_str().to_owned();
+    sibling.push(suffix);
+    sibling.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn leaves_out_hidden_folders_target_the_hub_and_the_backup() -> Result<()> {
+    fn leaves_out_hidden_folders_target_and_what_the_demo_makes() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let source = dir.path().to_owned();
         let (hub, target) = (source.join("hub"), source.join("hub-backup"));
-        for file in ["a.txt", "sub/b.txt", ".git/c", "target/d", "hub/e", "hub-backup/f"] {
+        for file in ["a.txt", "sub/b.txt", ".git/c", "target/d", "hub/e", "hub-backup/f", "hub-documents/g"] {
             let path = source.join(file);
             fs::create_dir_all(path.parent().unwrap_or(&source))?;
             fs::write(path, file)?;

@@ -2,7 +2,10 @@
 
 mod board;
 mod demo;
+mod documents;
+mod entities;
 mod files;
+mod people;
 mod scene;
 mod show;
 mod signals;

@@ -1,10 +1,14 @@
 //! One sample orchestration under its fixed id, from one start of the program to the next.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::Serialize;
 use strandline::prelude::*;
-use strandline::{AnOrchestration, EventKind, InstanceStatus, ReusePolicy, RuntimeStatus};
+use strandline::{AnOrchestration, EventKind, HistoryEvent, InstanceStatus, ReusePolicy, RuntimeStatus};
 
 use super::board::Board;
+use super::documents;
 
 /// How a run before left an instance.
 pub(super) enum Left {
@@ -86,6 +90,15 @@ impl Scene {
         Ok(status.status == RuntimeStatus::Completed)
     }
 
+    /// Whether it is not over.
+    pub(super) async fn goes_on(&self) -> Result<bool> {
+        Ok(self.instance.status().await?.is_some_and(|status| !status.status.is_terminal()))
+    }
+
+    pub(super) async fn history(&self) -> Result<Vec<Arc<HistoryEvent>>> {
+        self.instance.history().await
+    }
+
     pub(super) async fn raise<T: Serialize>(&self, event: Event<T>, payload: T) -> Result<()> {
         self.instance.raise(event, payload).await
     }
@@ -99,26 +112,30 @@ fn ending(status: &InstanceStatus) -> String {
     }
 }
 
-/// Activities done so far, and of how many if that is known.
+/// Steps done so far, and of how many if that is known.
 async fn steps(instance: &Instance<Json>, status: &InstanceStatus) -> Result<(usize, Option<usize>)> {
-    let (mut done, mut scheduled, mut last) = (0, 0, String::new());
+    let mut scheduled = BTreeMap::new();
+    let (mut done, mut last) = (0, String::new());
     for event in instance.history().await? {
         match event.kind() {
-            EventKind::TaskCompleted(_) => done += 1,
             EventKind::TaskScheduled(task) => {
-                scheduled += 1;
                 last.clone_from(&task.name);
+                scheduled.insert(event.id, task.name.clone());
+            }
+            EventKind::TaskCompleted(task) => {
+                let name = scheduled.get(&task.task_id).map(String::as_str).unwrap_or_default();
+                done += usize::from(status.name() != "DocumentPipeline" || documents::ENDS.contains(&name));
             }
             _ => {}
         }
     }
+    let inputs = || serde_json::from_str::<Vec<Json>>(status.input().unwrap_or_default()).ok();
     let total = match status.name() {
-        "HelloSequence" => serde_json::from_str::<Vec<String>>(status.input().unwrap_or_default())
-            .ok()
-            .map(|cities| cities.len()),
+        "HelloSequence" | "DocumentPipeline" => inputs().map(|inputs| inputs.len()),
         // Known once the files are listed; the manifest is scheduled at the end.
-        "BackupSiteContent" if last == "WriteManifest" => Some(scheduled),
-        "BackupSiteContent" if scheduled > 1 => Some(scheduled + 1),
+        "BackupSiteContent" if last == "WriteManifest" => Some(scheduled.len()),
+        "BackupSiteContent" if scheduled.len() > 1 => Some(scheduled.len() + 1),
+        "Approval" | "PhoneVerification" | "Transfer" => Some(done),
         _ => None,
     };
     Ok((done, total))
