@@ -256,6 +256,8 @@ error_types! {
     InstanceNotFailed
     /// For [`Error::is`]: the instance is not over, so it can't be removed.
     InstanceNotOver
+    /// For [`Error::is`]: the instance continued as new or was rewound while its history was read.
+    HistoryChanged
     /// For [`Error::is`]: the hub has too much unfinished work, or no space; try again later.
     HubOverloaded
     /// For [`Error::is`]: the hub failed before it could answer, so the call was carried out or not.

@@ -5,12 +5,14 @@ use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::stream::{self, BoxStream, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use strandline_engine::pipeline::{Answer, HistoryPage, Read};
 use strandline_hub::{Command, InstanceStatus, Reply};
-use strandline_model::{FailureDetails, HistoryEvent, InstanceId, RuntimeStatus};
+use strandline_model::{ExecutionId, FailureDetails, HistoryEvent, InstanceId, RuntimeStatus};
 
 use crate::client::{Client, call_error, refused};
 use crate::error::{Error, Result};
@@ -26,6 +28,8 @@ pub struct Instance<O> {
 
 /// Events read from the hub at a time.
 const HISTORY_PAGE: usize = 10_000;
+/// The same for [`Instance::history_pages`].
+const PAGE_OF_STREAM: usize = 2_000;
 
 impl<O> Instance<O> {
     pub(crate) fn new(client: Client, id: InstanceId) -> Self {
@@ -116,8 +120,16 @@ impl<O> Instance<O> {
         self.order(Command::Resume { id: self.id.clone(), reason: Some(reason.into()) }).await
     }
 
+    /// As [`Instance::wait`], but no longer than this; `None` when it is not over by then.
+    pub async fn wait_at_most(&self, time: Duration) -> Result<Option<InstanceStatus>> {
+        match tokio::time::timeout(time, self.wait()).await {
+            Ok(status) => status.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// The whole history of the current execution; read long ones with
-    /// [`Instance::history_page`].
+    /// [`Instance::history_pages`].
     pub async fn history(&self) -> Result<Vec<Arc<HistoryEvent>>> {
         let mut events = Vec::new();
         let mut execution = None;
@@ -139,6 +151,44 @@ impl<O> Instance<O> {
     /// At most `max` events of the history, from the one numbered `from`, which counts from 0.
     pub async fn history_page(&self, from: usize, max: usize) -> Result<Vec<Arc<HistoryEvent>>> {
         Ok(self.page(from, max).await?.events)
+    }
+
+    /// The whole history of the current execution, some thousand events at a time, so that a long one
+    /// takes little memory.
+    ///
+    /// ```
+    /// # use strandline::prelude::*;
+    /// # async fn f(run: Instance<()>) -> Result<()> {
+    /// let mut pages = run.history_pages();
+    /// while let Some(events) = pages.try_next().await? {
+    ///     println!("{} events more", events.len());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `InstanceNotFound`; `HistoryChanged` when the instance continues as new or is rewound meanwhile:
+    /// what was read is then not the beginning of what it has.
+    pub fn history_pages(&self) -> BoxStream<'static, Result<Vec<Arc<HistoryEvent>>>>
+    where
+        O: 'static,
+    {
+        struct Place {
+            from: usize,
+            execution: Option<ExecutionId>,
+        }
+        let next = |state: Option<(Self, Place)>| async move {
+            let Some((instance, mut place)) = state else { return Ok(None) };
+            let page = instance.page(place.from, PAGE_OF_STREAM).await?;
+            if *place.execution.get_or_insert(page.execution) != page.execution {
+                let text = format!("instance '{}' has another history now: read it again", instance.id);
+                return Err(Error::new("HistoryChanged", text));
+            }
+            place.from += page.events.len();
+            let more = place.from < page.total && !page.events.is_empty();
+            Ok(Some((page.events, more.then_some((instance, place)))))
+        };
+        stream::try_unfold(Some((self.clone(), Place { from: 0, execution: None })), next).boxed()
     }
 
     async fn page(&self, from: usize, max: usize) -> Result<HistoryPage> {

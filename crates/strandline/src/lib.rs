@@ -67,9 +67,9 @@ mod worker;
 
 pub use activity::{ActivityContext, ActivityRequest, FromActivity, Need, State};
 pub use client::{
-    Client, CriticalSectionError, HubClosed, HubOverloaded, InstanceExists, InstanceNotFailed,
-    InstanceNotFound, InstanceNotOver, InstanceOver, InvalidRequest, OperationNotFound, OutcomeUnknown,
-    StartInstance, VersionMismatch,
+    Client, CriticalSectionError, HistoryChanged, HubClosed, HubOverloaded, InstanceExists,
+    InstanceNotFailed, InstanceNotFound, InstanceNotOver, InstanceOver, InvalidRequest, OperationNotFound,
+    OutcomeUnknown, StartInstance, VersionMismatch,
 };
 pub use context::{ContinueAsNew, OrchestrationContext, Parent};
 pub use durations::{days, hours, millis, minutes, secs};

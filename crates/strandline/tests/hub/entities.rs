@@ -281,3 +281,64 @@ async fn impossible_signals_are_refused() {
     assert_eq!(unreadable.state().await.unwrap(), Some(serde_json::json!({ "balance": 1 })));
     hub.close().await.unwrap();
 }
+
+/// Who sent what, in the order it arrived.
+#[derive(Default, Serialize, Deserialize)]
+struct Ledger {
+    entries: Vec<(u32, u32)>,
+}
+
+#[entity]
+impl Ledger {
+    pub fn write(&mut self, entry: (u32, u32)) -> usize {
+        self.entries.push(entry);
+        self.entries.len()
+    }
+
+    /// Fails after it has changed the state.
+    pub fn scribble(&mut self, entry: (u32, u32)) -> Result<()> {
+        self.entries.push(entry);
+        bail!("the pen broke")
+    }
+}
+
+/// Ten entries: signals and calls that are not waited for in turn, with a failing one between any two.
+#[orchestrator]
+async fn write_ten(ctx: OrchestrationContext, who: u32) -> Result<usize> {
+    let ledger = ctx.entity(Ledger::id("all"));
+    let mut calls = Vec::new();
+    for n in 0..10 {
+        if n % 2 == 0 {
+            ledger.signal().write((who, n))?;
+        } else {
+            calls.push(ledger.write((who, n)));
+        }
+        ledger.signal().scribble((who, 100 + n))?;
+    }
+    Ok(try_join_all(calls).await?.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_operations_of_a_hundred_senders_all_count_in_order() {
+    let hub = TaskHub::in_memory().await.unwrap();
+    hub.worker().register((Ledger, write_ten)).start().unwrap();
+    let client = hub.client();
+    let senders = (0..100).map(|who| {
+        let client = client.clone();
+        tokio::spawn(async move { client.start(write_ten, who).await?.output().await })
+    });
+    for sender in senders.collect::<Vec<_>>() {
+        assert_eq!(sender.await.unwrap().unwrap(), 5);
+    }
+    let ledger = client.entity(Ledger::id("all"));
+    while ledger.status().await.unwrap().unwrap().backlog > 0 {
+        tokio::task::yield_now().await;
+    }
+    let entries = ledger.state().await.unwrap().unwrap().entries;
+    assert_eq!(entries.len(), 1_000, "what failed changed nothing");
+    for who in 0..100 {
+        let of_one: Vec<u32> = entries.iter().filter(|e| e.0 == who).map(|e| e.1).collect();
+        assert_eq!(of_one, (0..10).collect::<Vec<_>>(), "sender {who}");
+    }
+    hub.close().await.unwrap();
+}

@@ -247,3 +247,35 @@ async fn numbers_come_back_exactly() -> Result<()> {
     assert_eq!(hub.client().start(ECHO, numbers).await?.output().await?, numbers);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_long_history_comes_in_pages() -> Result<()> {
+    use futures::TryStreamExt;
+
+    const WIDE: u32 = 3_000;
+    #[activity]
+    async fn nothing(_: u32) -> Result<()> {
+        Ok(())
+    }
+    #[orchestrator]
+    async fn wide(ctx: OrchestrationContext, _: ()) -> Result<()> {
+        try_join_all((0..WIDE).map(|n| ctx.call(nothing, n))).await?;
+        Ok(())
+    }
+    #[orchestrator]
+    async fn waits(ctx: OrchestrationContext, _: ()) -> Result<()> {
+        ctx.timer(days(1)).await
+    }
+    let hub = TaskHub::in_memory().await?;
+    hub.worker().register((nothing, wide, waits)).start()?;
+    let run = hub.client().start(wide, ()).await?;
+    run.output().await?;
+    let pages: Vec<_> = run.history_pages().try_collect().await?;
+    assert!(pages.len() > 2 && pages.iter().all(|page| page.len() <= 2_000));
+    assert_eq!(pages.concat(), run.history().await?);
+
+    assert!(run.wait_at_most(days(1)).await?.is_some());
+    let waiting = hub.client().start(waits, ()).await?;
+    assert!(waiting.wait_at_most(Duration::ZERO).await?.is_none());
+    hub.close().await
+}
