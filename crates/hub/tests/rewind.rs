@@ -150,6 +150,21 @@ fn what_followed_from_the_failure_is_undone_turn_by_turn() {
 }
 
 #[test]
+fn children_started_because_of_the_failure_make_room() {
+    let mut hub = Hub::new();
+    hub.begin(&["a"]);
+    hub.turn("a", vec![activity("A")]);
+    hub.activity_ends("a", 0, Err("no"));
+    hub.turn("a", vec![child("kid"), fail_of(Origin::Task(0))]);
+    assert_eq!(hub.status("kid"), Some(RuntimeStatus::Pending));
+    hub.rewind("a");
+    assert_eq!(hub.status("kid"), Some(RuntimeStatus::Terminated));
+    assert_eq!(hub.history("a").last(), Some(&"GenericEvent"), "its end is nobody's");
+    assert!(hub.instance("a").open.is_empty());
+    hub.check_rebuilt();
+}
+
+#[test]
 fn locks_given_back_in_the_last_turn_are_taken_again_whatever_it_failed_of() {
     for origin in [Origin::Code, Origin::Unknown, Origin::Task(1)] {
         let mut hub = Hub::new();

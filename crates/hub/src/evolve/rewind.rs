@@ -1,12 +1,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use strandline_model::{EventKind, ExecutionRewound, Generic, HistoryEvent, InstanceId};
+use strandline_model::{
+    EventKind, ExecutionRewound, Generic, HistoryEvent, InstanceId, SubOrchestrationCreated,
+};
 
 use super::{mark, timer_key};
 use crate::decide::result_of;
 use crate::instance::{Instance, OpenTask, execution_of, start_of};
-use crate::message::{MessageBody, Rewind};
+use crate::message::{MessageBody, Rewind, Terminate};
 use crate::partition::{Ledger, Partition};
 use crate::record::{Adopted, Rewound};
 use crate::section::sections_of;
@@ -28,6 +30,7 @@ fn rewind(instance: &mut Instance, ledger: &mut Ledger, record: Rewound) {
     // Of an execution that was rewound a moment ago; one that is over has neither.
     super::clear_open(instance, ledger);
     instance.release_sections(ledger);
+    let old_execution = instance.start().execution_id.clone();
     let started = goes_on(&instance.started, &record);
     instance.execution = execution_of(&record.execution_id);
     instance.started = started.clone();
@@ -68,7 +71,12 @@ fn rewind(instance: &mut Instance, ledger: &mut Ledger, record: Rewound) {
             {
                 instance.history.push(place_holder(event));
             }
-            _ if undone.contains(&event.id) => instance.history.push(place_holder(event)),
+            _ if undone.contains(&event.id) => {
+                if let EventKind::SubOrchestrationCreated(child) = event.kind() {
+                    end_child(ledger, child, &old_execution);
+                }
+                instance.history.push(place_holder(event));
+            }
             _ if result_of(event).is_some_and(|task| again.contains(&task) || undone.contains(&task)) => {}
             _ => instance.history.push(event.clone()),
         }
@@ -80,6 +88,19 @@ fn rewind(instance: &mut Instance, ledger: &mut Ledger, record: Rewound) {
         instance.begin_section(&section_id, section, ledger);
     }
     reopen(instance, ledger, reason);
+}
+
+/// A child that the code no longer knows of makes room for one it may start under the same id.
+fn end_child(ledger: &mut Ledger, child: &SubOrchestrationCreated, execution: &[u8]) {
+    if child.fire_and_forget {
+        return;
+    }
+    let body = Terminate {
+        reason: Some("its parent was rewound to before its start".to_owned()),
+        recursive: true,
+        parent_execution_id: Some(execution.to_vec()),
+    };
+    ledger.send(&child.instance_id, MessageBody::Terminate(body));
 }
 
 fn place_holder(event: &HistoryEvent) -> Arc<HistoryEvent> {
