@@ -183,6 +183,18 @@ fn carries_on_a_pipeline_in_the_middle() {
 }
 
 #[test]
+fn begins_anew_in_the_middle_when_told_to() {
+    for moment in ["Transfer started", "DocumentPipeline: 1 of 3", "may we publish"] {
+        let place = place();
+        let (mut child, _lines, _) = until(&mut dev(place.path(), &["--demo"]), moment);
+        child.kill();
+        let fresh = success(dev(place.path(), &["--demo", "--once", "--fresh"]).output().unwrap());
+        assert!(!fresh.contains("carrying on"), "{fresh}");
+        assert_complete(place.path(), &fresh);
+    }
+}
+
+#[test]
 fn killed_again_and_again_it_still_ends() {
     let place = place();
     for moment in ["1 of 5", "2 of 5", "3 of 5", "4 of 5"] {

@@ -25,6 +25,9 @@ impl Counter {
     }
 }
 
+/// What each account holds before the transfer.
+const OPENING: u64 = 100;
+
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Account {
     balance: u64,
@@ -55,10 +58,14 @@ pub(super) struct Order {
     pub(super) amount: u64,
 }
 
-/// Both accounts are locked: nobody sees the money on its way.
+/// Opens two accounts and moves money from one to the other. Both are locked for it: nobody sees the
+/// money on its way.
 #[orchestrator(name = "Transfer")]
 pub(super) async fn transfer(ctx: OrchestrationContext, order: Order) -> Result<String> {
     let Order { from, to, amount } = order;
+    // Not by the client: from here it comes after all that an instance did which this one replaced.
+    let open = |name| ctx.entity::<Account>(name).open(OPENING);
+    try_join!(open(&from), open(&to))?;
     let (payer, payee) = ctx.lock((Account::id(&from), Account::id(&to))).await?;
     let left = payer.withdraw(amount).await?;
     let now = payee.deposit(amount).await?;

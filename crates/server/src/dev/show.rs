@@ -8,7 +8,7 @@ use strandline::prelude::*;
 use super::board::Board;
 use super::demo::{self, Watch};
 use super::documents::{self, Cabinet, Outcome};
-use super::entities::{self, Account, Counter, Order};
+use super::entities::{self, Counter, Order};
 use super::files::{self, Backup};
 use super::people::Waiting;
 use super::scene::{Left, Scene};
@@ -70,16 +70,6 @@ impl Scenes {
             match fs::remove_file(job.manifest()) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
-            }
-        }
-        if matches!(self.transfer.left, Left::Nothing) {
-            for name in ["alice", "bob"] {
-                client.entity::<Account>(name).signal().open(100).await?;
-            }
-        }
-        if matches!(self.pipeline.left, Left::Nothing) {
-            for outcome in Outcome::ALL {
-                client.entity::<Counter>(outcome.key()).signal().reset().await?;
             }
         }
         let watch = Watch { file: job.manifest(), patience: minutes(5) };
