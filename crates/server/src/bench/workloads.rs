@@ -144,7 +144,7 @@ async fn reopened(hub: TaskHub, clients: u32, n: u32, dir: &Path) -> strandline:
     let fill = (0..clients.max(256)).map(|_| {
         let (client, left) = (hub.client(), left.clone());
         tokio::spawn(async move {
-            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+            while one_less(&left) {
                 client.start(nothing, ()).await?.output().await?;
             }
             Ok::<_, strandline::Error>(())
@@ -165,30 +165,42 @@ async fn reopened(hub: TaskHub, clients: u32, n: u32, dir: &Path) -> strandline:
     Ok(outcome(Run { name: "open".to_owned(), items: u64::from(n), clients, latencies, spent, halves: None }))
 }
 
+/// Runs so many clients at the same time and puts their figures together.
+async fn side_by_side<F>(clients: u32, client: impl Fn(u32) -> F) -> strandline::Result<Latencies>
+where
+    F: Future<Output = strandline::Result<Latencies>> + Send + 'static,
+{
+    let tasks: Vec<_> = (0..clients).map(|number| tokio::spawn(client(number))).collect();
+    let mut latencies = Latencies::new();
+    for task in tasks {
+        latencies.merge(&task.await??);
+    }
+    Ok(latencies)
+}
+
+/// Takes one of what is left to do; false when nothing is.
+fn one_less(left: &AtomicU64) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok()
+}
+
 /// W1: each client starts an instance, waits for its end, and starts the next.
 async fn hello_many(hub: &TaskHub, clients: u32, n: Option<u32>) -> strandline::Result<Run> {
     let left = Arc::new(AtomicU64::new(n.map_or(u64::MAX, u64::from)));
     let stopwatch = Stopwatch::start(hub);
     let end = n.is_none().then(|| Instant::now() + W1_TIME);
-    let mut tasks = Vec::new();
-    for _ in 0..clients {
+    let latencies = side_by_side(clients, |_| {
         let (client, left) = (hub.client(), left.clone());
-        tasks.push(tokio::spawn(async move {
+        async move {
             let mut latencies = Latencies::new();
-            let more =
-                || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok();
-            while end.is_none_or(|end| Instant::now() < end) && more() {
+            while end.is_none_or(|end| Instant::now() < end) && one_less(&left) {
                 let begin = Instant::now();
                 client.start(hello_sequence, ()).await?.output().await?;
                 latencies.record(begin.elapsed());
             }
-            Ok::<_, strandline::Error>(latencies)
-        }));
-    }
-    let mut latencies = Latencies::new();
-    for task in tasks {
-        latencies.merge(&task.await??);
-    }
+            Ok(latencies)
+        }
+    });
+    let latencies = latencies.await?;
     let spent = stopwatch.stop(hub).await;
     Ok(Run { name: "w1".to_owned(), items: latencies.count(), clients, latencies, spent, halves: None })
 }
@@ -245,30 +257,23 @@ async fn first_and_last(run: &Instance<u64>) -> strandline::Result<(f64, f64)> {
 
 /// W5: `n` acknowledged signals to some entities, until all of them are carried out.
 async fn signals(hub: &TaskHub, counters: u32, clients: u32, n: u32) -> strandline::Result<Run> {
-    let next = Arc::new(AtomicU64::new(0));
+    let left = Arc::new(AtomicU64::new(u64::from(n)));
     let stopwatch = Stopwatch::start(hub);
-    let tasks: Vec<_> = (0..clients)
-        .map(|_| {
-            let (client, next) = (hub.client(), next.clone());
-            tokio::spawn(async move {
-                let mut latencies = Latencies::new();
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= u64::from(n) {
-                        return Ok::<_, strandline::Error>(latencies);
-                    }
-                    let counter = (number % u64::from(counters)).to_string();
-                    let begin = Instant::now();
-                    client.entity::<Counter>(counter).signal().add(1).await?;
-                    latencies.record(begin.elapsed());
-                }
-            })
-        })
-        .collect();
-    let mut latencies = Latencies::new();
-    for task in tasks {
-        latencies.merge(&task.await??);
-    }
+    let latencies = side_by_side(clients, |client_number| {
+        let (client, left) = (hub.client(), left.clone());
+        async move {
+            let mut latencies = Latencies::new();
+            let mut counter = client_number % counters;
+            while one_less(&left) {
+                counter = (counter + 1) % counters;
+                let begin = Instant::now();
+                client.entity::<Counter>(counter.to_string()).signal().add(1).await?;
+                latencies.record(begin.elapsed());
+            }
+            Ok(latencies)
+        }
+    });
+    let latencies = latencies.await?;
     let sum = hub.client().start(count_all, counters).await?.output().await?;
     strandline::prelude::ensure!(sum == u64::from(n), "{n} signals were sent, the counters say {sum}");
     let spent = stopwatch.stop(hub).await;
@@ -302,24 +307,19 @@ async fn sleepers(hub: &TaskHub, n: u32) -> strandline::Result<Run> {
 async fn families(hub: &TaskHub, clients: u32, n: u32) -> strandline::Result<Run> {
     let left = Arc::new(AtomicU64::new(u64::from(n)));
     let stopwatch = Stopwatch::start(hub);
-    let tasks: Vec<_> = (0..clients)
-        .map(|_| {
-            let (client, left) = (hub.client(), left.clone());
-            tokio::spawn(async move {
-                let mut latencies = Latencies::new();
-                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
-                    let begin = Instant::now();
-                    client.start(parent, 10).await?.output().await?;
-                    latencies.record(begin.elapsed());
-                }
-                Ok::<_, strandline::Error>(latencies)
-            })
-        })
-        .collect();
-    let mut latencies = Latencies::new();
-    for task in tasks {
-        latencies.merge(&task.await??);
-    }
+    let latencies = side_by_side(clients, |_| {
+        let (client, left) = (hub.client(), left.clone());
+        async move {
+            let mut latencies = Latencies::new();
+            while one_less(&left) {
+                let begin = Instant::now();
+                client.start(parent, 10).await?.output().await?;
+                latencies.record(begin.elapsed());
+            }
+            Ok(latencies)
+        }
+    });
+    let latencies = latencies.await?;
     let spent = stopwatch.stop(hub).await;
     Ok(Run { name: "w8".to_owned(), items: u64::from(n), clients, latencies, spent, halves: None })
 }
@@ -338,25 +338,20 @@ async fn events(hub: &TaskHub, n: u32) -> strandline::Result<Run> {
         collectors.push(run);
     }
     let stopwatch = Stopwatch::start(hub);
-    let tasks: Vec<_> = collectors
-        .into_iter()
-        .map(|run| {
-            tokio::spawn(async move {
-                let mut latencies = Latencies::new();
-                for reading in 0..each {
-                    let begin = Instant::now();
-                    run.raise(READING, reading).await?;
-                    latencies.record(begin.elapsed());
-                }
-                run.output().await?;
-                Ok::<_, strandline::Error>(latencies)
-            })
-        })
-        .collect();
-    let mut latencies = Latencies::new();
-    for task in tasks {
-        latencies.merge(&task.await??);
-    }
+    let latencies = side_by_side(COLLECTORS, |number| {
+        let run = collectors[number as usize].clone();
+        async move {
+            let mut latencies = Latencies::new();
+            for reading in 0..each {
+                let begin = Instant::now();
+                run.raise(READING, reading).await?;
+                latencies.record(begin.elapsed());
+            }
+            run.output().await?;
+            Ok(latencies)
+        }
+    });
+    let latencies = latencies.await?;
     let spent = stopwatch.stop(hub).await;
     let items = each * u64::from(COLLECTORS);
     Ok(Run { name: "w9".to_owned(), items, clients: COLLECTORS, latencies, spent, halves: None })
