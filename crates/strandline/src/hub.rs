@@ -119,6 +119,19 @@ impl DataDirectoryBuilder {
         self
     }
 
+    /// How many entities of one hub run operations at the same time: 100 for each core by default.
+    pub fn max_concurrent_entities(mut self, entities: usize) -> Self {
+        self.hub.entities_max = entities;
+        self
+    }
+
+    /// How many operations that wait for one entity are run together, between two commits: at most
+    /// 5,000, which is the default. 1 commits each by itself.
+    pub fn max_entity_batch(mut self, operations: usize) -> Self {
+        self.hub.operations_per_batch = operations;
+        self
+    }
+
     /// How many turns of one hub run at the same time, counting those that block: by default 64, or
     /// two for each core if that is more. Up
     /// to this number, an orchestrator that blocks holds up no other.

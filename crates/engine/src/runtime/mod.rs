@@ -15,6 +15,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use strandline_model::limits::OPERATIONS_PER_BATCH;
 use strandline_store::StoreError;
 use tokio::runtime::Handle;
 
@@ -61,6 +62,8 @@ pub struct HubOptions {
     pub activities_max: usize,
     /// Batches of entity operations that run at the same time.
     pub entities_max: usize,
+    /// Operations of one entity handed out together.
+    pub operations_per_batch: usize,
     /// Memory for instances and entities, in bytes, over all partitions.
     pub cache_bytes: usize,
 }
@@ -74,6 +77,7 @@ impl Default for HubOptions {
             turns_max: 64.max(2 * cores),
             activities_max: 100 * cores,
             entities_max: 100 * cores,
+            operations_per_batch: OPERATIONS_PER_BATCH,
             cache_bytes: 512 << 20,
         }
     }
@@ -82,7 +86,8 @@ impl Default for HubOptions {
 impl HubOptions {
     pub(crate) fn pipeline(&self, partitions: u16) -> PipelineConfig {
         let cache_bytes = (self.cache_bytes / usize::from(partitions.max(1))).max(64 << 10);
-        PipelineConfig { cache_bytes, ..PipelineConfig::default() }
+        let operations_per_batch = self.operations_per_batch;
+        PipelineConfig { cache_bytes, operations_per_batch, ..PipelineConfig::default() }
     }
 }
 

@@ -342,3 +342,41 @@ async fn a_thousand_operations_of_a_hundred_senders_all_count_in_order() {
     }
     hub.close().await.unwrap();
 }
+
+/// Sizes of the batches it was run in.
+#[derive(Default, Serialize, Deserialize)]
+struct Batches {
+    sizes: Vec<usize>,
+}
+
+#[entity]
+impl Batches {
+    pub async fn hold(&mut self, gate: State<Gate>) {
+        gate.pass().await;
+    }
+
+    pub fn note(&mut self, ctx: &EntityContext) {
+        if ctx.batch_position() == 0 {
+            self.sizes.push(ctx.batch_size());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_run_in_batches_up_to_a_limit() {
+    let directory = strandline::DataDirectory::in_memory().max_entity_batch(50).open().await.unwrap();
+    let hub = directory.hub("batches").await.unwrap();
+    let gate = Gate::closed();
+    hub.worker().register(Batches).state(gate.clone()).start().unwrap();
+    let batches = hub.client().entity::<Batches>("b");
+    batches.signal().hold().await.unwrap();
+    for sent in futures::future::join_all((0..500).map(|_| batches.signal().note())).await {
+        sent.unwrap();
+    }
+    gate.open(1);
+    while batches.status().await.unwrap().unwrap().backlog > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(batches.state().await.unwrap().unwrap().sizes, [50; 10]);
+    hub.close().await.unwrap();
+}
