@@ -71,7 +71,10 @@ impl<O> Instance<O> {
     }
 
     /// Does again what failed: the instance goes on from its last failure, with its history. Failed
-    /// sub-orchestrations are rewound, too.
+    /// sub-orchestrations are rewound, too. Steps that finished before do not run again.
+    ///
+    /// If the code was mended meanwhile, the instance goes on from the first step that is another one
+    /// now; what is recorded from there on is taken out of its history.
     ///
     /// # Errors
     /// `InstanceNotFound`; `InstanceNotFailed` for one that did not fail.
