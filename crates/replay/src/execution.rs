@@ -315,6 +315,8 @@ impl Execution {
                     return Err(Mismatch::EndMissing.into_failure(index));
                 }
             }
+            // The turn that saw it did what the code does in addition.
+            EventKind::ExecutionRewound(_) => self.surplus = None,
             // A rewind leaves such a place-holder where it takes the record of an action out.
             EventKind::Generic(_) if event.id >= 0 => core.borrow_mut().sequence.record_dropped(event.id),
             // Suspension is the hub's business: it holds back what must wait.
@@ -322,7 +324,6 @@ impl Execution {
             | EventKind::ExecutionTerminated(_)
             | EventKind::ExecutionSuspended(_)
             | EventKind::ExecutionResumed(_)
-            | EventKind::ExecutionRewound(_)
             | EventKind::ContinueAsNew(_)
             | EventKind::Generic(_) => {}
         }

@@ -28,9 +28,10 @@ pub fn evolve(state: &mut Partition, record: Record) {
         }
         Record::Acknowledged(ack) => {
             let by = ack.by as u16;
-            let later = state.ledger.outbox.split_off(&(by, ack.sequence + 1));
-            state.ledger.outbox.retain(|(to, _), _| *to != by);
-            state.ledger.outbox.extend(later);
+            let outbox = &mut state.ledger.outbox;
+            while let Some(key) = outbox.range((by, 0)..=(by, ack.sequence)).next().map(|(key, _)| *key) {
+                outbox.remove(&key);
+            }
         }
         Record::StartDue(due) => {
             state.change(&due.id, |instance, ledger| {

@@ -246,6 +246,34 @@ fn after_a_rewind_the_code_may_do_more() {
 }
 
 #[test]
+fn after_a_rewind_code_that_does_more_goes_on() {
+    for evict in [false, true] {
+        let mut hub = Hub::started(program(|ctx: ContextHandle| async move {
+            let a = text(activity(&ctx, "a").await);
+            Err(broken(FailureDetails::new("Bug", a)))
+        }));
+        hub.complete(0, "1");
+        assert_eq!(hub.failure().error_type, "Bug");
+        rewind(&mut hub, &[]);
+        hub.deploy(program(|ctx: ContextHandle| async move {
+            let mut all = String::new();
+            for name in ["a", "b", "c"] {
+                all += &text(activity(&ctx, name).await);
+            }
+            Ok(all)
+        }));
+        hub.turn(vec![rewound()]);
+        for (id, result) in [(1, "2"), (2, "3")] {
+            if evict {
+                hub.evict();
+            }
+            hub.complete(id, result);
+        }
+        assert_eq!(hub.result(), "123");
+    }
+}
+
+#[test]
 fn after_a_rewind_the_code_may_part_from_the_history() {
     for (new, from) in [
         (&[Activity("b"), Timer] as &'static [Step], 0),
