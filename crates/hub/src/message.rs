@@ -165,4 +165,7 @@ pub struct Rewind {
     /// For the case that the child is gone or was terminated: it starts again.
     #[prost(message, required, tag = "2")]
     pub start: StartChild,
+    /// The parent's execution that the child knows: 16 bytes, big endian.
+    #[prost(bytes = "vec", tag = "3")]
+    pub parent_was: Vec<u8>,
 }

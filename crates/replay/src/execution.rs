@@ -244,8 +244,13 @@ impl Execution {
 
     /// Takes in one event; an error is a mismatch of code and history.
     fn feed(&mut self, index: usize, event: &Arc<HistoryEvent>) -> Result<(), FailureDetails> {
-        if matches!(self.ended, Some(Ended::Broken(_) | Ended::Void(_))) {
-            return Ok(());
+        match self.ended {
+            Some(Ended::Void(_)) => return Ok(()),
+            Some(Ended::Broken(_)) => {
+                self.meet_what_stands(index, event);
+                return Ok(());
+            }
+            Some(Ended::Returned(_)) | None => {}
         }
         let core = &self.core;
         match event.kind() {
@@ -326,6 +331,8 @@ impl Execution {
             | EventKind::ExecutionResumed(_)
             | EventKind::ContinueAsNew(_)
             | EventKind::Generic(_) => {}
+            // What the code does beyond the recorded, it was allowed to do from here on.
+            EventKind::ExecutionRewound(_) => self.surplus = None,
         }
         Ok(())
     }
@@ -335,6 +342,27 @@ impl Execution {
         if let Some(failure) = self.surplus.take() {
             self.end(Ended::Void(failure));
             self.core.borrow_mut().sequence.discard(self.after_past);
+        }
+    }
+
+    /// The code broke a rule in the past and was rewound: what it did before is recorded, and must not be
+    /// done again.
+    fn meet_what_stands(&self, index: usize, event: &Arc<HistoryEvent>) {
+        let sequence = &mut self.core.borrow_mut().sequence;
+        match event.kind() {
+            EventKind::TaskScheduled(_)
+            | EventKind::TimerCreated(_)
+            | EventKind::SubOrchestrationCreated(_)
+            | EventKind::EventSent(_)
+            | EventKind::EntityOperationSignaled(_)
+            | EventKind::EntityOperationCalled(_)
+            | EventKind::EntityLockRequested(_)
+            | EventKind::EntityUnlockSent(_) => {
+                // That the code is broken says enough.
+                let _met = sequence.record(index, event);
+            }
+            EventKind::Generic(_) if event.id >= 0 => sequence.record_dropped(event.id),
+            _ => {}
         }
     }
 

@@ -1,12 +1,15 @@
 //! The end of a run: nothing goes wrong any more, so everything that can finish must finish.
 
+use std::collections::BTreeSet;
+
 use strandline_engine::pipeline::{Input, Read};
 use strandline_hub::Command;
+use strandline_hub::message::LockOwner;
 use strandline_model::{ExecutionId, InstanceId};
-use strandline_store::PartitionRef;
+use strandline_store::{PartitionRef, Store, StoreError};
 
 use crate::Violation;
-use crate::auditor::{CallKind, Task};
+use crate::auditor::{CallKind, Item, Place, Task};
 use crate::world::World;
 
 /// Rounds after which a hub that still moves will never rest.
@@ -26,6 +29,7 @@ impl World {
             self.settle()?;
         }
         self.check_waiting()?;
+        self.rewind_what_failed()?;
         // Children may appear while their parents end, so once is not enough.
         for _ in 0..8 {
             for (at, id) in self.instances(|_| true) {
@@ -35,16 +39,20 @@ impl World {
             self.settle()?;
         }
         self.check_rest()?;
+        self.auditor.check_money()?;
         self.read_everything()?;
         self.auditor.check_events()?;
+        self.purge_some()?;
         self.flush_all()?;
         self.audit()?;
+        self.check_rows()?;
         self.end()
     }
 
     fn heal(&mut self) -> Result<(), Violation> {
         self.knobs.crash_every = 0;
         self.knobs.slow_turns = u64::MAX;
+        self.awkward = false;
         self.disk.set_capacity(None);
         // What was armed is put off for ever.
         self.disk.crash_at(1 << 60);
@@ -88,6 +96,9 @@ impl World {
         while self.node.as_ref().is_some_and(|n| !n.turns.is_empty()) {
             self.return_turn()?;
         }
+        while self.node.as_ref().is_some_and(|n| !n.batches.is_empty()) {
+            self.run_batch()?;
+        }
         while self.node.as_ref().is_some_and(|n| !n.messages.is_empty()) {
             self.deliver()?;
         }
@@ -115,11 +126,31 @@ impl World {
         Ok(())
     }
 
+    /// What failed is done again, before and while what it waits for goes on.
+    fn rewind_what_failed(&mut self) -> Result<(), Violation> {
+        for _ in 0..self.chance.below(4) {
+            let failed = self.auditor.reference.known().filter(|(_, _, known)| known.origin().is_some());
+            let failed: Vec<_> = failed.map(|(at, id, _)| (at, id.clone())).collect();
+            for (at, id) in failed {
+                if self.chance.one_in(2) {
+                    self.rewind(at, id);
+                }
+            }
+            self.settle()?;
+            self.check_waiting()?;
+        }
+        Ok(())
+    }
+
     /// At rest, an instance that is not over waits for an event or for a child that does, or for a worker.
     fn check_waiting(&self) -> Result<(), Violation> {
         for (at, id, known) in self.auditor.reference.known().filter(|(_, _, k)| !k.is_over()) {
             let unserved = known.start().name == "Unserved";
-            let stuck = known.suspended || !(known.inbox.is_empty() || unserved);
+            let waits = known.inbox.is_empty() || unserved || known.regains_locks();
+            let stuck = known.suspended || !waits;
+            let delayed = |entity: &str| {
+                known.sections.values().flat_map(|s| &s.delayed).any(|(target, _)| target == entity)
+            };
             let child_over = |task: &Task| match task {
                 Task::Child(child) => {
                     let child = InstanceId::trusted(child.as_str());
@@ -134,13 +165,55 @@ impl World {
                     });
                     ours.is_none_or(|child| child.is_over())
                 }
+                Task::Call(entity) if delayed(entity) => false,
+                Task::Call(entity) => !self.queues(at.hub, entity, |item| match item {
+                    Item::Operation(operation, _) => operation.caller.as_ref().is_some_and(|caller| {
+                        (&*caller.instance_id, &caller.execution_id)
+                            == (id.as_str(), &known.start().execution_id)
+                    }),
+                    Item::Lock(_) => false,
+                }),
                 Task::Activity(_) | Task::Timer(_) => true,
             };
+            for (section_id, section) in &known.sections {
+                for (entity, _) in section.places.iter().filter(|(_, place)| *place == Place::Asked) {
+                    let ours = |owner: &LockOwner| {
+                        (&*owner.instance_id, &*owner.section_id) == (id.as_str(), section_id)
+                    };
+                    let asks = |item: &Item| matches!(item, Item::Lock(owner) if ours(owner));
+                    if !self.queues(at.hub, entity, asks) {
+                        return Err(format!("{id} waits for {entity} for ever: {section:?}"));
+                    }
+                }
+            }
             if stuck || known.open.values().any(child_over) {
                 return Err(format!("{id} at {at:?} never goes on, though nothing holds it back: {known:?}"));
             }
         }
+        // What waits for an entity waits for the holder of its lock, and that one goes on.
+        for (at, id, entity) in self.auditor.reference.entities() {
+            let held = entity.lock.as_ref().is_some_and(|owner| {
+                let holder = InstanceId::trusted(owner.instance_id.as_str());
+                let there = self.partition_of(at.hub, &owner.instance_id);
+                self.auditor
+                    .reference
+                    .instance(there, &holder)
+                    .is_some_and(|known| !known.is_over() && known.start().execution_id == owner.execution_id)
+            });
+            let waits = entity.lock.is_some() || !entity.queue.is_empty();
+            if waits && (!held || !entity.may_run().is_empty()) {
+                return Err(format!("{id} at {at:?} never goes on: {entity:?}"));
+            }
+        }
         Ok(())
+    }
+
+    /// Something of this kind waits for an entity.
+    fn queues(&self, hub: u32, entity: &str, wanted: impl Fn(&Item) -> bool) -> bool {
+        let at = self.partition_of(hub, entity);
+        let books = self.auditor.reference.books(at);
+        let entity = books.and_then(|books| books.entities.get(&InstanceId::trusted(entity)));
+        entity.is_some_and(|entity| entity.queue.iter().any(|waiting| wanted(&waiting.item)))
     }
 
     /// Everything was told to end: nothing may be left of it but the results.
@@ -152,6 +225,11 @@ impl World {
             let may_wait = matches!(call.kind, CallKind::Read(Read::Started | Read::Ended));
             if !may_wait || self.auditor.reference.instance(call.at, &call.id).is_some() {
                 return Err(format!("call {number} is never answered: {call:?}"));
+            }
+        }
+        for (at, id, entity) in self.auditor.reference.entities() {
+            if entity.lock.is_some() || !entity.queue.is_empty() || !entity.scheduled.is_empty() {
+                return Err(format!("{id} at {at:?} does not come to rest: {entity:?}"));
             }
         }
         let Some(node) = &self.node else { return Ok(()) };
@@ -191,6 +269,45 @@ impl World {
             None => Ok(()),
             Some((number, call)) => Err(format!("call {number} is never answered: {call:?}")),
         }
+    }
+
+    /// Clients tidy up.
+    fn purge_some(&mut self) -> Result<(), Violation> {
+        for _ in 0..self.chance.below(4) {
+            self.purge_someone()?;
+        }
+        self.settle()
+    }
+
+    /// The tables hold just what there is: no row of what was purged or deleted, no chunk of an execution
+    /// that nobody can ask for.
+    fn check_rows(&mut self) -> Result<(), Violation> {
+        let Some(node) = &self.node else { return Ok(()) };
+        let failed = |error: StoreError| format!("the tables can't be read: {error}");
+        let reference = &self.auditor.reference;
+        for (at, id) in reference.instance_ids() {
+            let row = node.store.instance(*at, id.as_str()).map_err(failed)?;
+            if row.is_some() != reference.instance(*at, id).is_some() {
+                return Err(format!("the tables hold {row:?} of {id} at {at:?}"));
+            }
+        }
+        for at in node.pipelines.keys() {
+            for id in reference.entity_ids(*at) {
+                let row = node.store.entity(*at, id.as_str()).map_err(failed)?;
+                if row.is_some() != reference.entities().any(|(there, known, _)| there == *at && known == id)
+                {
+                    return Err(format!("the tables hold {row:?} of {id} at {at:?}"));
+                }
+            }
+        }
+        let current: BTreeSet<ExecutionId> = reference.known().map(|(_, _, known)| known.execution).collect();
+        for (execution, at) in reference.executions.iter().filter_map(|(e, known)| Some((*e, known.at?))) {
+            if !current.contains(&execution) && node.store.chunk(at, execution, 0).map_err(failed)?.is_some()
+            {
+                return Err(format!("the history of {execution}, which is gone, is still in the tables"));
+            }
+        }
+        Ok(())
     }
 
     fn flush_all(&mut self) -> Result<(), Violation> {

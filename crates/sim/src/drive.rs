@@ -192,7 +192,7 @@ impl World {
                     self.auditor.dispatched(&dispatch)?;
                     self.activities.push(Work { dispatch, reports: 0, survived: false });
                 }
-                Release::Entity(dispatch) => return Err(format!("{dispatch:?} was not asked for")),
+                Release::Entity(dispatch) => self.take_batch_of_entity(dispatch)?,
                 Release::CancelActivity { instance, execution, task_id } => {
                     let before = self.activities.len();
                     if self.chance.one_in(2) {
@@ -255,7 +255,7 @@ impl World {
         self.coverage.add("activity/delivered twice", u64::from(work.reports > 0));
         self.report(&work, result);
         work.reports += 1;
-        if work.reports < 3 && self.chance.one_in(4) {
+        if work.reports < 4 && self.chance.one_in(2) {
             self.activities.push(work);
         }
         Ok(())

@@ -3,16 +3,21 @@
 //!
 //! * [`run`] makes one world from a seed, lets it live and audits it; [`run_many`] does so many times.
 //! * `world` holds it and picks the steps; `drive`, `logging`, `lives`, `workload` and `drain` are its
-//!   kinds of steps; `node` is what a crash destroys.
-//! * `program` and `script` are random orchestrators, `worker` runs them.
+//!   kinds of steps, as are `deeds`, the rarer calls of clients; `node` is what a crash destroys.
+//! * `program` and `script` are random orchestrators, `worker` runs them; `errand` is what they do with
+//!   entities, `account` what the entities do, `batches` how their operations are run.
 //! * `auditor` is the reference model with all checks. It shares no logic with the hub.
 //! * `mutants` are planted bugs that must be found; `coverage` counts what must have been seen.
 
+mod account;
 mod auditor;
+mod batches;
 mod chance;
 mod coverage;
+mod deeds;
 mod drain;
 mod drive;
+mod errand;
 mod knobs;
 mod lives;
 mod logging;

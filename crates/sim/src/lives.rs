@@ -54,6 +54,7 @@ impl World {
     /// Everything in memory is gone; some workers live elsewhere and go on.
     fn end_node(&mut self) {
         if let Some(node) = self.node.take() {
+            self.coverage.add("entity/batch lost with the node", node.batches.len() as u64);
             let mut counters = Counters::default();
             node.pipelines.values().for_each(|p| counters.add(p.counters()));
             self.count(&counters);

@@ -26,10 +26,20 @@ pub enum Mutant {
     AcceptStrangers,
     /// Events accepted and not seen by any turn vanish when the instance ends.
     LoseUndelivered,
+    /// An entity gives its lock to the next section while one holds it.
+    GrantTwice,
+    /// The end of an execution does not give its locks back.
+    LoseRelease,
+    /// Purge takes whatever state an instance is in.
+    PurgeRunning,
+    /// Rewind does the first attempt of a task again, not its last.
+    RewindFirstAttempt,
+    /// The worker keeps what an operation of an entity did although it failed.
+    KeepFailedState,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::DropSync,
         Self::SkipPositionCheck,
         Self::SkipEpochCheck,
@@ -40,6 +50,11 @@ impl Mutant {
         Self::AcceptDuplicates,
         Self::AcceptStrangers,
         Self::LoseUndelivered,
+        Self::GrantTwice,
+        Self::LoseRelease,
+        Self::PurgeRunning,
+        Self::RewindFirstAttempt,
+        Self::KeepFailedState,
     ];
 
     pub fn name(self) -> &'static str {
@@ -54,6 +69,11 @@ impl Mutant {
             Self::AcceptDuplicates => "accept-duplicates",
             Self::AcceptStrangers => "accept-strangers",
             Self::LoseUndelivered => "lose-undelivered",
+            Self::GrantTwice => "grant-twice",
+            Self::LoseRelease => "lose-release",
+            Self::PurgeRunning => "purge-running",
+            Self::RewindFirstAttempt => "rewind-first-attempt",
+            Self::KeepFailedState => "keep-failed-state",
         }
     }
 
@@ -80,6 +100,10 @@ impl Mutant {
             Self::AcceptDuplicates => pipeline::Sabotage::Hub(Sabotage::AcceptDuplicates),
             Self::AcceptStrangers => pipeline::Sabotage::Hub(Sabotage::AcceptStrangers),
             Self::LoseUndelivered => pipeline::Sabotage::Hub(Sabotage::LoseUndelivered),
+            Self::GrantTwice => pipeline::Sabotage::Hub(Sabotage::GrantTwice),
+            Self::LoseRelease => pipeline::Sabotage::Hub(Sabotage::LoseRelease),
+            Self::PurgeRunning => pipeline::Sabotage::Hub(Sabotage::PurgeRunning),
+            Self::RewindFirstAttempt => pipeline::Sabotage::Hub(Sabotage::RewindFirstAttempt),
             _ => pipeline::Sabotage::None,
         }
     }

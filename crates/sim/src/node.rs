@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use strandline_engine::pipeline::{self, PendingFlush, Pipeline};
+use strandline_engine::pipeline::{self, EntityDispatch, PendingFlush, Pipeline};
 use strandline_engine::worker::TurnOutcome;
 use strandline_hub::message::Message;
 use strandline_hub::row::PartitionRows;
@@ -63,6 +63,9 @@ pub(crate) struct Node {
     /// The flush under way.
     pub(crate) flush: Vec<(PartitionRef, Flushing)>,
     pub(crate) turns: Vec<TurnDone>,
+    /// Batches of entities with the worker; and those it should not report any more.
+    pub(crate) batches: Vec<EntityDispatch>,
+    pub(crate) old_batches: Vec<EntityDispatch>,
     /// Messages on their way, in order for each pair of partitions.
     pub(crate) messages: BTreeMap<(PartitionRef, u16), VecDeque<Arc<Message>>>,
 }
@@ -78,6 +81,8 @@ impl Node {
             last_group: Vec::new(),
             flush: Vec::new(),
             turns: Vec::new(),
+            batches: Vec::new(),
+            old_batches: Vec::new(),
             messages: BTreeMap::new(),
         }
     }
@@ -87,6 +92,7 @@ impl Node {
         self.queue.is_empty()
             && self.acks.is_empty()
             && self.turns.is_empty()
+            && self.batches.is_empty()
             && self.messages.is_empty()
             && self.pipelines.values().all(|p| p.is_quiet() && p.is_durable())
     }

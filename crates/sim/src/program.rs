@@ -2,6 +2,7 @@
 //! history always fit together.
 
 use crate::chance::Chance;
+use crate::errand::Errand;
 
 /// One thing an orchestrator does.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,8 @@ pub(crate) enum Op {
     Child {
         call: Child,
         handled: bool,
+        /// Called meanwhile; its failure is not handled.
+        beside: Option<Activity>,
     },
     CancelChild(Child),
     Spawn(Child),
@@ -55,6 +58,8 @@ pub(crate) enum Op {
     /// Calls an activity named after the version of the code that runs: breaks determinism when the
     /// version changes before a replay.
     Drift,
+    /// Something with entities.
+    Errand(Errand),
     /// Waits for something no event can ever complete.
     Stuck,
     Guid,
@@ -89,6 +94,8 @@ pub(crate) enum End {
 pub(crate) struct Program {
     pub(crate) ops: Vec<Op>,
     pub(crate) end: End,
+    /// Does something when it fails.
+    pub(crate) makes_up: bool,
 }
 
 /// Names of events: two of them differ in case only, so they are one.
@@ -100,6 +107,11 @@ pub(crate) fn input(chance: &mut Chance, big: bool) -> String {
     let generations = if chance.one_in(3) { chance.between(1, 3) } else { 0 };
     let depth = chance.below(3);
     encode(chance.next(), depth, generations, big)
+}
+
+/// The input of an orchestration that an entity starts.
+pub(crate) fn spawned(seed: u64) -> String {
+    encode(seed, 0, 0, false)
 }
 
 fn encode(seed: u64, depth: u64, generations: u64, big: bool) -> String {
@@ -114,7 +126,7 @@ impl Program {
         let mut number = || parts.next().and_then(|p| p.parse().ok()).unwrap_or(0);
         let (depth, generations, big) = (number(), number(), number() > 0);
         match seed {
-            None => Self { ops: Vec::new(), end: End::Complete { bytes: 0 } },
+            None => Self { ops: Vec::new(), end: End::Complete { bytes: 0 }, makes_up: false },
             Some(seed) => Writer { chance: Chance::new(seed), depth, generations, big }.program(),
         }
     }
@@ -136,14 +148,15 @@ impl Writer {
             _ => self.chance.between(4, 8),
         };
         let ops = (0..length).map(|_| self.op()).collect();
-        Program { ops, end: self.end() }
+        let end = self.end();
+        Program { ops, end, makes_up: self.chance.one_in(3) }
     }
 
     fn op(&mut self) -> Op {
-        const WEIGHTS: [u32; 20] = [30, 6, 8, 7, 8, 3, 8, 2, 8, 3, 5, 8, 4, 2, 3, 3, 2, 1, 1, 3];
+        const WEIGHTS: [u32; 21] = [46, 6, 8, 7, 8, 3, 8, 2, 16, 3, 5, 8, 4, 2, 3, 3, 2, 1, 1, 3, 28];
         let kind = self.chance.weighted(WEIGHTS.into_iter());
         match kind {
-            0 => Op::Activity { call: self.activity(), handled: self.chance.one_in(2) },
+            0 => Op::Activity { call: self.activity(), handled: self.chance.one_in(3) },
             1 => Op::Join((0..self.chance.between(2, 5)).map(|_| self.activity()).collect()),
             2 => Op::Race { call: self.activity(), millis: self.millis(), cancelling: self.chance.one_in(2) },
             3 => Op::Wait { name: self.event() },
@@ -152,7 +165,10 @@ impl Writer {
             6 => Op::Timer { millis: self.millis() },
             7 => Op::CancelTimer,
             8..=10 if self.depth == 0 => Op::Activity { call: self.activity(), handled: true },
-            8 => Op::Child { call: self.child(), handled: self.chance.one_in(2) },
+            8 => {
+                let beside = if self.chance.one_in(3) { Some(self.activity()) } else { None };
+                Op::Child { call: self.child(), handled: self.chance.one_in(3), beside }
+            }
             9 => Op::CancelChild(self.child()),
             10 => Op::Spawn(self.child()),
             11 => Op::Send { target: self.target(), name: self.event() },
@@ -165,7 +181,11 @@ impl Writer {
             16 => Op::Drift,
             17 => Op::Stuck,
             18 => Op::Join((0..12).map(|_| self.activity()).collect()),
-            _ => Op::Guid,
+            19 => Op::Guid,
+            _ => {
+                let activity = self.activity();
+                Op::Errand(Errand::random(&mut self.chance, activity))
+            }
         }
     }
 

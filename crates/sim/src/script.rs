@@ -19,6 +19,8 @@ pub(crate) struct Notes {
     pub(crate) consumed: Vec<(String, Option<String>)>,
     /// What it was started with.
     pub(crate) input: Option<String>,
+    /// Critical sections it entered.
+    pub(crate) sections: u64,
     /// Calls with a retry policy that it made.
     pub(crate) retried: u64,
     /// Its behaviour depends on the version of the code.
@@ -35,9 +37,12 @@ pub(crate) struct Surroundings {
     pub(crate) ids: Rc<[String]>,
 }
 
-struct Script {
-    ctx: ContextHandle,
-    around: Surroundings,
+/// What a program says when it panics as told.
+pub(crate) const SCRIPTED_PANIC: &str = "a scripted panic";
+
+pub(crate) struct Script {
+    pub(crate) ctx: ContextHandle,
+    pub(crate) around: Surroundings,
 }
 
 pub(crate) async fn run(ctx: ContextHandle, input: Option<String>, around: Surroundings) -> Ending {
@@ -46,6 +51,9 @@ pub(crate) async fn run(ctx: ContextHandle, input: Option<String>, around: Surro
     let script = Script { ctx, around };
     for op in program.ops {
         if let Err(error) = script.perform(op).await {
+            if program.makes_up {
+                script.make_up();
+            }
             return Ending::Failed { failure: error.failure, origin: error.task_id };
         }
     }
@@ -97,9 +105,12 @@ impl Script {
                 let _cancelled = timer.await;
                 Ok(())
             }
-            Op::Child { call, handled } => {
-                let call_ = self.child(&call);
-                go_on(self.ctx.call_sub_orchestration(call_, policy(call.retry)).await, handled)
+            Op::Child { call, handled, beside } => {
+                let child = self.ctx.call_sub_orchestration(self.child(&call), policy(call.retry));
+                if let Some(activity) = beside {
+                    self.call(&activity).await?;
+                }
+                go_on(child.await, handled)
             }
             Op::CancelChild(call) => {
                 let child = self.ctx.call_sub_orchestration(self.child(&call), None);
@@ -145,6 +156,7 @@ impl Script {
                 let _fired = self.timer(50).await;
                 Ok(())
             }
+            Op::Errand(errand) => self.run_errand(errand).await,
             Op::Stuck => pending().await,
             Op::Guid => {
                 let (guid, (seed, stream)) = (self.ctx.new_guid(), self.ctx.random_stream());
@@ -160,14 +172,14 @@ impl Script {
             End::CompleteWithNothing => Ending::Completed(None),
             End::Fail => Ending::Failed { failure: FailureDetails::new("Scripted", "as told"), origin: None },
             // Unwinds as a panic does, without the report on the console.
-            End::Panic => std::panic::resume_unwind(Box::new("a scripted panic")),
+            End::Panic => std::panic::resume_unwind(Box::new(SCRIPTED_PANIC)),
             End::ContinueAsNew { drop_events, input } => {
                 Ending::ContinuedAsNew { input: Some(input), version: None, drop_events }
             }
         }
     }
 
-    fn call(&self, call: &Activity) -> TaskHandle {
+    pub(crate) fn call(&self, call: &Activity) -> TaskHandle {
         let input = if call.name == "nothing" { None } else { Some("i".repeat(call.bytes)) };
         let request = ActivityCall { name: call.name.to_owned(), input, ..ActivityCall::default() };
         self.around.notes.borrow_mut().retried += u64::from(call.retry.is_some());
@@ -188,13 +200,13 @@ impl Script {
         if target == usize::MAX { "@no orchestration".to_owned() } else { ids[target % ids.len()].clone() }
     }
 
-    fn timer(&self, millis: u64) -> TaskHandle {
+    pub(crate) fn timer(&self, millis: u64) -> TaskHandle {
         // Due times that are not whole milliseconds must be rounded up, never down.
         let nanos = self.ctx.history_len() as u64 % 3;
         self.ctx.timer(self.ctx.now().saturating_add(Duration::from_nanos(millis * 1_000_000 + nanos)))
     }
 
-    fn consumed(&self, name: &str, input: TaskResult) {
+    pub(crate) fn consumed(&self, name: &str, input: TaskResult) {
         let input = input.unwrap_or_default();
         self.around.notes.borrow_mut().consumed.push((name.to_ascii_lowercase(), input));
     }

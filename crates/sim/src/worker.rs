@@ -15,7 +15,7 @@ use crate::Violation;
 use crate::chance::Chance;
 use crate::coverage::Coverage;
 use crate::program::{End, Program};
-use crate::script::{Notes, Surroundings, run};
+use crate::script::{Notes, SCRIPTED_PANIC, Surroundings, run};
 
 pub(crate) struct Worker {
     held: BTreeMap<(u32, InstanceId), Held>,
@@ -154,8 +154,13 @@ impl Held {
             }
         }
         coverage.add("code/retry policy", notes.retried);
+        coverage.add("code/critical section", notes.sections);
         if !notes.consumed.is_empty() {
             coverage.hit("event/consumed");
+        }
+        // Code that learnt of a failure late did things because of it that a rewind can't tell from others.
+        if matches!(actions, [action] if matches!(action.kind, ActionKind::Part { .. })) {
+            return Ok(());
         }
         if let Some(violation) = self.execution.violation() {
             return self.check_violation(turn, violation, notes.drifts, coverage);
@@ -184,6 +189,9 @@ impl Held {
                 }
             }
             NON_DURABLE_AWAIT => coverage.hit("code/awaits nothing durable"),
+            PANIC if failure.message != SCRIPTED_PANIC => {
+                return Err(format!("{}: the code found something wrong: {failure}", turn.instance));
+            }
             PANIC => coverage.hit("code/panic"),
             TOO_MANY_ACTIONS => coverage.hit("code/too many actions"),
             _ => {}

@@ -19,9 +19,16 @@ use crate::world::World;
 impl World {
     /// A client calls.
     pub(crate) fn call(&mut self) -> Result<(), Violation> {
-        let (at, id) = self.someone();
-        const WEIGHTS: [u32; 8] = [30, 25, 6, 5, 7, 12, 8, 7];
+        const WEIGHTS: [u32; 12] = [30, 25, 6, 5, 7, 12, 8, 7, 18, 6, 7, 24];
         let kind = self.chance.weighted(WEIGHTS.into_iter());
+        match kind {
+            8 => return self.signal(),
+            9 => return self.read_entity(),
+            10 => return self.purge_someone(),
+            11 => return self.rewind_someone(),
+            _ => {}
+        }
+        let (at, id) = self.someone();
         match kind {
             0 => self.start(at, id),
             1 => {
@@ -60,7 +67,7 @@ impl World {
     }
 
     /// An instance to call: mostly a shared id, sometimes a child's.
-    fn someone(&mut self) -> (PartitionRef, InstanceId) {
+    pub(crate) fn someone(&mut self) -> (PartitionRef, InstanceId) {
         let hubs: Vec<u32> = self.hubs.keys().copied().collect();
         let hub = *self.chance.pick(&hubs);
         let ids = self.knobs.ids.clone();
@@ -154,7 +161,7 @@ impl World {
     }
 
     /// A text that no other call uses, or none.
-    fn text(&mut self) -> Option<String> {
+    pub(crate) fn text(&mut self) -> Option<String> {
         let token = self.token();
         if self.chance.one_in(12) {
             return None;
@@ -163,7 +170,7 @@ impl World {
         Some(format!("t{token} {}", "é".repeat(bytes)))
     }
 
-    fn reason(&mut self) -> Option<String> {
+    pub(crate) fn reason(&mut self) -> Option<String> {
         if self.chance.one_in(30) {
             Some("r".repeat(5_000))
         } else {

@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) ghost: Vec<Batch>,
     pub(crate) worker: Worker,
     pub(crate) served: bool,
+    /// Workers lose, repeat and give back what they were handed.
+    pub(crate) awkward: bool,
     pub(crate) activities: Vec<Work>,
     /// Waits that clients may give up.
     pub(crate) waits: Vec<(usize, Rc<Cell<bool>>)>,
@@ -73,11 +75,11 @@ impl World {
         Self {
             disk: LossyDisk::new(chance.next()),
             worker: Worker::new(knobs.ids.clone(), knobs.actions_max),
+            auditor: Auditor::new(knobs.ids.clone()),
             chance,
             knobs,
             mutant,
             trace,
-            auditor: Auditor::default(),
             coverage: Coverage::default(),
             sightings: Arc::default(),
             hubs: BTreeMap::new(),
@@ -87,6 +89,7 @@ impl World {
             doing: "",
             ghost: Vec::new(),
             served: true,
+            awkward: true,
             activities: Vec::new(),
             waits: Vec::new(),
             wall: BEGINNING,
@@ -141,6 +144,8 @@ impl World {
             3,
             5,
             5,
+            150,
+            15,
         ];
         match self.chance.weighted(weights.into_iter()) {
             0 => self.call(),
@@ -176,10 +181,12 @@ impl World {
                 self.serve(served);
                 Ok(())
             }
-            _ => {
+            20 => {
                 self.give_up_waiting();
                 Ok(())
             }
+            21 => self.run_batch(),
+            _ => self.run_old_batch(),
         }
     }
 

@@ -44,18 +44,21 @@ pub(super) fn rewind_child(
     execution: ExecutionId,
     seed: u64,
 ) -> Decision {
-    let Rewind { reason, start } = rewind;
+    let Rewind { reason, start, parent_was } = rewind;
     let Some(child) = state.instance(id.as_str()) else {
         return start_child(state, now, id, start, execution, seed);
     };
     let of_parent = |p: &strandline_model::ParentInstance| {
-        p.instance_id == start.parent.instance_id && p.task_id == start.parent.task_id
+        p.instance_id == start.parent.instance_id
+            && p.execution_id == parent_was
+            && p.task_id == start.parent.task_id
     };
     if !child.start().parent.as_ref().is_some_and(of_parent) {
         // Somebody else's by now: a start of the same id tells the parent so.
         return start_child(state, now, id, start, execution, seed);
     }
     let parent_execution_id = start.parent.execution_id.clone();
+    let adopted = || Adopted { id: id.to_string(), parent_execution_id: start.parent.execution_id.clone() };
     match child.status() {
         RuntimeStatus::Failed => {
             let parent = Some(parent_execution_id);
@@ -66,12 +69,13 @@ pub(super) fn rewind_child(
             Some(mut ended) => {
                 ended.execution_id = parent_execution_id;
                 let body = Some(MessageBody::ChildEnded(ended));
-                accept(vec![Record::Sent(Sent { instance_id: start.parent.instance_id, body })])
+                let sent = Sent { instance_id: start.parent.instance_id.clone(), body };
+                accept(vec![Record::Adopted(adopted()), Record::Sent(sent)])
             }
             None => drop_message(Discard::TargetOver),
         },
         status if status.is_terminal() => start_child(state, now, id, start, execution, seed),
-        _ => accept(vec![Record::Adopted(Adopted { id: id.to_string(), parent_execution_id })]),
+        _ => accept(vec![Record::Adopted(adopted())]),
     }
 }
 

@@ -87,7 +87,7 @@ fn rewind(instance: &mut Instance, ledger: &mut Ledger, record: Rewound) {
     for (section_id, section) in sections {
         instance.begin_section(&section_id, section, ledger);
     }
-    reopen(instance, ledger, reason);
+    reopen(instance, ledger, reason, &old_execution);
 }
 
 /// A child that the code no longer knows of makes room for one it may start under the same id.
@@ -109,7 +109,7 @@ fn place_holder(event: &HistoryEvent) -> Arc<HistoryEvent> {
 }
 
 /// What was begun and has no result is waited for again.
-fn reopen(instance: &mut Instance, ledger: &mut Ledger, reason: Option<String>) {
+fn reopen(instance: &mut Instance, ledger: &mut Ledger, reason: Option<String>, was: &[u8]) {
     let history = std::mem::take(&mut instance.history);
     let events = history.in_memory().iter().chain(&instance.inbox);
     let done: BTreeSet<i32> = events.filter_map(|event| result_of(event)).collect();
@@ -127,7 +127,11 @@ fn reopen(instance: &mut Instance, ledger: &mut Ledger, reason: Option<String>) 
                 ledger.add_timer(timer_key(&instance.id, timer.fire_at, id));
             }
             EventKind::SubOrchestrationCreated(child) if !child.fire_and_forget => {
-                let rewind = Rewind { reason: reason.clone(), start: instance.child_start(id, child) };
+                let rewind = Rewind {
+                    reason: reason.clone(),
+                    start: instance.child_start(id, child),
+                    parent_was: was.to_vec(),
+                };
                 ledger.send(&child.instance_id, MessageBody::Rewind(rewind));
                 let child = InstanceId::trusted(child.instance_id.as_str());
                 instance.open.insert(id, OpenTask::SubOrchestration { instance: child });

@@ -302,3 +302,109 @@ fn after_a_rewind_the_code_may_end() {
     hub.turn(vec![rewound()]);
     assert_eq!(hub.result(), "enough");
 }
+
+fn goes_on(hub: &mut Hub) -> Outcome {
+    hub.turn(vec![rewound()])
+}
+
+#[test]
+fn code_that_failed_by_itself_fails_again_after_a_rewind() {
+    let wrong = || broken(FailureDetails::new("Wrong", "as before"));
+    let returns = program(move |ctx: ContextHandle| async move {
+        text(activity(&ctx, "a").await);
+        ctx.send_event("other".into(), "sent".into(), None);
+        Err(wrong())
+    });
+    let panics = program(|ctx: ContextHandle| async move {
+        text(activity(&ctx, "a").await);
+        ctx.send_event("other".into(), "sent".into(), None);
+        std::panic::resume_unwind(Box::new("as before"))
+    });
+    for code in [returns, panics] {
+        let mut hub = Hub::started(code);
+        assert_eq!(hub.complete(0, "1").actions.len(), 2, "the event and the end");
+        for _ in 0..2 {
+            rewind(&mut hub, &[]);
+            let outcome = goes_on(&mut hub);
+            assert_eq!(outcome.actions.len(), 1, "nothing is done twice: {outcome:?}");
+            assert_eq!(hub.failure().message, "as before");
+        }
+    }
+}
+
+#[test]
+fn mended_code_goes_on_where_the_old_one_failed() {
+    let old = program(|ctx: ContextHandle| async move {
+        text(activity(&ctx, "a").await);
+        ctx.send_event("other".into(), "sent".into(), None);
+        Err(broken(FailureDetails::new("Wrong", "a mistake")))
+    });
+    let mended = program(|ctx: ContextHandle| async move {
+        let first = text(activity(&ctx, "a").await);
+        ctx.send_event("other".into(), "sent".into(), None);
+        Ok(first + &text(activity(&ctx, "b").await))
+    });
+    let ends = program(|ctx: ContextHandle| async move {
+        let first = text(activity(&ctx, "a").await);
+        ctx.send_event("other".into(), "sent".into(), None);
+        Ok(first)
+    });
+    let failed = || {
+        let mut hub = Hub::started(old.clone());
+        hub.complete(0, "1");
+        rewind(&mut hub, &[]);
+        hub
+    };
+    let mut hub = failed();
+    hub.deploy(mended);
+    let outcome = goes_on(&mut hub);
+    assert_eq!(outcome.actions.len(), 1, "what comes after the failure: {outcome:?}");
+    assert_eq!(outcome.actions[0].id, 2);
+    hub.evict();
+    hub.complete(2, "2");
+    assert_eq!(hub.result(), "12");
+
+    let mut hub = failed();
+    hub.deploy(ends);
+    goes_on(&mut hub);
+    assert_eq!(hub.result(), "1");
+}
+
+#[test]
+fn without_a_rewind_a_surplus_stays_a_mismatch() {
+    let old = program(|ctx: ContextHandle| async move { Ok(text(ctx.wait_for("go").await)) });
+    let surplus = program(|ctx: ContextHandle| async move {
+        ctx.send_event("other".into(), "sent".into(), None);
+        Ok(text(ctx.wait_for("go").await))
+    });
+    let mut hub = Hub::started(old);
+    hub.deploy(surplus);
+    hub.double = false;
+    hub.raise("go", "1");
+    assert_eq!(hub.failure().error_type, NON_DETERMINISM);
+}
+
+#[test]
+fn what_happened_beside_the_failure_is_not_done_again() {
+    let code = program(|ctx: ContextHandle| async move {
+        let retry = RetryPolicy {
+            first_interval: std::time::Duration::from_millis(1500),
+            max_attempts: 4,
+            backoff_coefficient: 2.0,
+            max_interval: std::time::Duration::from_secs(1),
+            timeout: None,
+            predicate: None,
+        };
+        let call = ActivityCall { name: "beside".into(), ..Default::default() };
+        drop(ctx.call_activity(call, Some(retry)));
+        Ok(activity(&ctx, "b").await?.unwrap_or_default())
+    });
+    let mut hub = Hub::started(code);
+    let both =
+        vec![hub.fails(0, FailureDetails::new("No", "beside")), hub.fails(1, FailureDetails::new("No", "b"))];
+    let outcome = hub.turn(both);
+    assert_eq!(outcome.actions.len(), 2, "a timer and the end: {outcome:?}");
+    rewind(&mut hub, &[1]);
+    let outcome = goes_on(&mut hub);
+    assert_eq!(outcome.actions.len(), 1, "only the failed call: {outcome:?}");
+}

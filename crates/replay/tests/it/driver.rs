@@ -306,8 +306,10 @@ impl Hub {
     }
 }
 
-/// What a rewind does to a history: a place-holder for each record it takes out.
+/// What a rewind does to a history: it takes the end away, and puts a place-holder for each record it takes
+/// out.
 pub(crate) fn rewind(hub: &mut Hub, dropped: &[i32]) {
+    hub.history.retain(|event| !matches!(event.kind(), EventKind::ExecutionCompleted(_)));
     for event in &mut hub.history {
         let takes = match event.kind() {
             EventKind::TaskScheduled(_)
@@ -316,7 +318,6 @@ pub(crate) fn rewind(hub: &mut Hub, dropped: &[i32]) {
             | EventKind::EntityUnlockSent(_) => dropped.contains(&event.id),
             EventKind::TaskFailed(failed) => dropped.contains(&failed.task_id),
             EventKind::EntityOperationFailed(failed) => dropped.contains(&failed.task_id),
-            EventKind::ExecutionCompleted(_) => true,
             _ => false,
         };
         if takes {

@@ -2,7 +2,7 @@
 
 use strandline_engine::pipeline::Read;
 use strandline_hub::ReusePolicy;
-use strandline_model::{ExecutionId, InstanceId, Timestamp};
+use strandline_model::{EntityOperation, ExecutionId, InstanceId, Timestamp};
 use strandline_store::PartitionRef;
 
 use crate::Violation;
@@ -39,6 +39,16 @@ pub(crate) enum CallKind {
     },
     Resume {
         reason: Option<String>,
+    },
+    Purge {
+        execution: Option<ExecutionId>,
+    },
+    Rewind {
+        reason: Option<String>,
+        execution: ExecutionId,
+    },
+    Signal {
+        operation: EntityOperation,
     },
     Read(Read),
     /// A worker reports a result; which one is in the books of activities.
@@ -112,7 +122,7 @@ impl Calls {
         let other = self.0.iter().position(|call| {
             call.at == this.at
                 && call.id == this.id
-                && call.kind == this.kind
+                && same_but_for_text(&call.kind, &this.kind)
                 && call.state == CallState::Open
                 && call.recorded.is_some() == recorded
         });
@@ -142,6 +152,11 @@ impl Calls {
             None => Err(format!("{what} of {id} was recorded, but no open call asked for it (once)")),
         }
     }
+}
+
+/// A record of one could be that of the other.
+fn same_but_for_text(a: &CallKind, b: &CallKind) -> bool {
+    matches!((a, b), (CallKind::Purge { .. }, CallKind::Purge { .. })) || a == b
 }
 
 impl Call {

@@ -42,12 +42,64 @@ impl Auditor {
                 .and_then(|()| same_history(&self.reference, known, &history))
                 .map_err(|why| format!("{id} at {at:?}: {why}\nheld: {instance:?}\nreference: {known:?}"))?;
         }
+        match compare_entities(&self.reference, pipeline, store)? {
+            Some(entities) => memory += entities,
+            None => return Ok(false),
+        }
         if memory != partition.memory_bytes() {
             return Err(format!("{at:?} counts {} bytes of memory, not {memory}", partition.memory_bytes()));
         }
         self.coverage.hit("audit/compared");
         super::lists::check(pipeline, store, books).map_err(|why| format!("{at:?}: {why}"))
     }
+}
+
+/// The memory of the partition's entities, if all is as it should be; `None` when the disk did not let it
+/// read.
+fn compare_entities<T: Ticket>(
+    reference: &Reference,
+    pipeline: &Pipeline<T>,
+    store: &dyn Store,
+) -> Result<Option<usize>, Violation> {
+    let (at, partition) = (pipeline.at(), pipeline.partition());
+    let mut memory = 0;
+    for id in reference.entity_ids(at) {
+        let known = reference.books(at).and_then(|books| books.entities.get(id));
+        let stored;
+        let found = if partition.is_missing(id) {
+            let Ok(row) = store.entity(at, id.as_str()) else { return Ok(None) };
+            stored = row.map(strandline_hub::Entity::from_row);
+            stored.as_ref()
+        } else {
+            let loaded = partition.entity(id.as_str());
+            memory += loaded.map_or(0, strandline_hub::Entity::memory_bytes);
+            loaded
+        };
+        let same = match (known, found) {
+            (None, None) => true,
+            (Some(known), Some(found)) => {
+                let version = known.version();
+                let status = found.snapshot();
+                let next = known.may_run();
+                version.state.as_deref() == status.state.as_deref()
+                    && version.modified == status.modified
+                    && version.backlog == status.backlog
+                    && version.locked_by == status.locked_by
+                    && found.is_ready() != next.is_empty()
+                    && found.is_active() != known.queue.is_empty()
+                    && found.runnable(usize::MAX).count() == next.len()
+                    && found
+                        .runnable(usize::MAX)
+                        .zip(&next)
+                        .all(|((number, a), (expected, b, _))| number == *expected && **a == **b)
+            }
+            _ => false,
+        };
+        if !same {
+            return Err(format!("{id} at {at:?} is {found:?}, and should be {known:?}"));
+        }
+    }
+    Ok(Some(memory))
 }
 
 fn whole_history(
@@ -89,6 +141,7 @@ fn same_instance(id: &InstanceId, known: &Known, instance: &Instance) -> Result<
         && known.open.iter().all(|(task, kind)| match (kind, instance.open.get(task)) {
             (Task::Activity(index), Some(OpenTask::Activity { index: held })) => index == held,
             (Task::Timer(due), Some(OpenTask::Timer { fire_at })) => due == fire_at,
+            (Task::Call(called), Some(OpenTask::EntityCall { entity })) => called == entity.as_str(),
             (Task::Child(child), Some(OpenTask::SubOrchestration { instance })) => child == instance.as_str(),
             _ => false,
         });
@@ -114,12 +167,23 @@ fn same_instance(id: &InstanceId, known: &Known, instance: &Instance) -> Result<
     if !same_open {
         return differs("set of open tasks");
     }
+    let same_sections = known.sections.len() == instance.sections.len()
+        && known.sections.iter().zip(&instance.sections).all(|((id, section), (held_id, held))| {
+            id == held_id
+                && section.task_id == held.task_id
+                && section.is_held() == held.is_held()
+                && section.places.iter().map(|(entity, _)| entity).eq(&held.lock_set)
+        });
+    if !same_sections {
+        return differs("set of critical sections");
+    }
     Ok(())
 }
 
 fn check_ledger<T: Ticket>(at: PartitionRef, pipeline: &Pipeline<T>, books: &Books) -> Result<(), Violation> {
     let partition = pipeline.partition();
     let mut timers: Vec<TimerKey> = books.instances.iter().flat_map(|(id, known)| known.timers(id)).collect();
+    timers.extend(books.entities.iter().flat_map(|(id, entity)| entity.timers(id)));
     timers.sort();
     if !partition.timers().eq(&timers) {
         let held: Vec<_> = partition.timers().collect();

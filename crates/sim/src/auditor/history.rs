@@ -1,6 +1,6 @@
 //! What every history must be, whoever wrote it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use strandline_model::{EventKind, HistoryEvent, Timestamp};
 
@@ -11,12 +11,16 @@ enum Scheduled {
     Activity,
     Timer(Timestamp),
     Child,
+    Call,
+    Lock,
 }
 
 /// Checks a whole history; `over`: its execution has ended for good.
 pub(super) fn well_formed(history: &[HistoryEvent], over: bool) -> Result<(), Violation> {
     let mut open: BTreeMap<i32, Scheduled> = BTreeMap::new();
     let mut last_id = -1;
+    // Taken out by a rewind, and recorded again further on.
+    let mut again = BTreeSet::new();
     let mut started = 0;
     let mut in_turn = false;
     let mut turn_time = Timestamp::EPOCH;
@@ -26,10 +30,10 @@ pub(super) fn well_formed(history: &[HistoryEvent], over: bool) -> Result<(), Vi
             return wrong("a history does not begin so");
         }
         if let Some(scheduled) = scheduled(event) {
-            if event.id <= last_id {
+            if event.id <= last_id && !again.remove(&event.id) {
                 return wrong("ids do not increase");
             }
-            last_id = event.id;
+            last_id = last_id.max(event.id);
             open.extend(scheduled.map(|s| (event.id, s)));
         }
         let closed = match event.kind() {
@@ -37,6 +41,9 @@ pub(super) fn well_formed(history: &[HistoryEvent], over: bool) -> Result<(), Vi
             EventKind::TaskFailed(e) => Some((e.task_id, Scheduled::Activity)),
             EventKind::SubOrchestrationCompleted(e) => Some((e.task_id, Scheduled::Child)),
             EventKind::SubOrchestrationFailed(e) => Some((e.task_id, Scheduled::Child)),
+            EventKind::EntityOperationCompleted(e) => Some((e.task_id, Scheduled::Call)),
+            EventKind::EntityOperationFailed(e) => Some((e.task_id, Scheduled::Call)),
+            EventKind::EntityLockGranted(e) => Some((e.task_id, Scheduled::Lock)),
             EventKind::TimerFired(e) => Some((e.timer_id, Scheduled::Timer(e.fire_at))),
             _ => None,
         };
@@ -57,6 +64,10 @@ pub(super) fn well_formed(history: &[HistoryEvent], over: bool) -> Result<(), Vi
             }
             EventKind::TimerFired(e) if event.timestamp < e.fire_at || turn_time < e.fire_at => {
                 return wrong("fired early");
+            }
+            EventKind::Generic(_) if event.id >= 0 => {
+                again.insert(event.id);
+                last_id = last_id.max(event.id);
             }
             EventKind::ExecutionStarted(_) => started += 1,
             EventKind::EventRaised(e) if e.undelivered && !over => return wrong("undelivered, but not over"),
@@ -86,7 +97,11 @@ fn scheduled(event: &HistoryEvent) -> Option<Option<Scheduled>> {
         EventKind::SubOrchestrationCreated(child) => {
             Some((!child.fire_and_forget).then_some(Scheduled::Child))
         }
-        EventKind::EventSent(_) => Some(None),
+        EventKind::EntityOperationCalled(_) => Some(Some(Scheduled::Call)),
+        EventKind::EntityLockRequested(_) => Some(Some(Scheduled::Lock)),
+        EventKind::EventSent(_) | EventKind::EntityOperationSignaled(_) | EventKind::EntityUnlockSent(_) => {
+            Some(None)
+        }
         _ => None,
     }
 }

@@ -1,16 +1,21 @@
 //! Messages between partitions: what is sent, and what taking one must lead to.
 
-use strandline_hub::message::{ChildEnded, Message, MessageBody, RaiseEvent, StartChild, Terminate};
-use strandline_hub::record::{Acknowledged, Received, Sent};
+use strandline_hub::message::{
+    ChildEnded, LockOwner, Message, MessageBody, RaiseEvent, Replied, StartChild, StartNew, Terminate,
+};
+use strandline_hub::record::{Acknowledged, EntityInput, Received, Sent};
 use strandline_model::{
-    EventKind, EventRaised, ExecutionCompleted, FailureDetails, HistoryEvent, InstanceId, RuntimeStatus,
-    SubOrchestrationCompleted, SubOrchestrationFailed, partition_of,
+    EntityCaller, EntityOperation, EntityOperationCompleted, EntityOperationFailed, EventKind, EventRaised,
+    ExecutionCompleted, FailureDetails, HistoryEvent, InstanceId, RuntimeStatus, SubOrchestrationCompleted,
+    SubOrchestrationCreated, SubOrchestrationFailed, partition_of,
 };
 use strandline_store::PartitionRef;
 
 use super::Auditor;
+use super::entity::Sender;
 use super::records::Scene;
 use super::reference::{Known, Task};
+use super::sections::Place;
 use crate::Violation;
 
 /// What the next record of a batch must be.
@@ -30,6 +35,43 @@ pub(super) enum Expected {
         id: InstanceId,
         reason: Option<String>,
         recursive: bool,
+    },
+    /// By an entity.
+    CreatedNew {
+        id: InstanceId,
+        start: StartNew,
+    },
+    /// An operation or a lock request.
+    EntityInput {
+        id: InstanceId,
+        input: Box<EntityInput>,
+        sender: Sender,
+    },
+    LockReleased {
+        id: InstanceId,
+        owner: LockOwner,
+    },
+    SectionGranted {
+        id: InstanceId,
+        section_id: String,
+        entity_id: String,
+    },
+    /// Just this message.
+    Sent {
+        what: &'static str,
+        to: String,
+        body: Box<MessageBody>,
+    },
+    /// With its parent.
+    Rewound {
+        id: InstanceId,
+        reason: Option<String>,
+        parent: Vec<u8>,
+    },
+    Adopted {
+        id: InstanceId,
+        parent: Vec<u8>,
+        then: Box<Expected>,
     },
     /// To the parent of a child that could not start.
     Refusal {
@@ -74,7 +116,8 @@ pub(super) fn same_message(expected: &Message, found: &Message) -> bool {
 }
 
 impl Auditor {
-    pub(super) fn send(&mut self, at: PartitionRef, to: &str, body: MessageBody) {
+    /// Returns receiver and number of the message.
+    pub(super) fn send(&mut self, at: PartitionRef, to: &str, body: MessageBody) -> (u16, u64) {
         let receiver = partition_of(to, self.partitions(at.hub));
         let sent = self.reference.partitions.entry(at).or_default().sent.entry(receiver).or_default();
         sent.push(Message {
@@ -84,6 +127,7 @@ impl Auditor {
             instance_id: to.to_owned(),
             body: Some(body),
         });
+        (receiver, sent.len() as u64)
     }
 
     fn partitions(&self, hub: u32) -> u16 {
@@ -99,6 +143,10 @@ impl Auditor {
             return Err(format!("{at:?} takes message {} of {from:?} after {last}", record.sequence));
         }
         *last = record.sequence;
+        let sender = self.reference.books(from).and_then(|b| {
+            let name = b.senders.get(&(at.partition, record.sequence))?;
+            Some((name.clone(), record.sequence))
+        });
         let sent = self.reference.books(from).and_then(|b| b.sent.get(&at.partition));
         let message = sent.and_then(|s| s.get(record.sequence as usize - 1)).cloned();
         let Some(message) = message else {
@@ -110,17 +158,41 @@ impl Auditor {
         let id = InstanceId::trusted(message.instance_id.as_str());
         let target = self.reference.instance(at, &id);
         Ok(match message.body {
-            Some(MessageBody::StartChild(start)) => match target {
-                Some(existing) if !existing.is_over() => {
-                    self.coverage.hit("tree/child refused");
-                    if start.parent.fire_and_forget {
-                        Expected::Nothing
-                    } else {
-                        Expected::Refusal { parent: start.parent.instance_id }
-                    }
-                }
-                _ => Expected::Created { id, start: Box::new(start) },
+            Some(MessageBody::StartChild(start)) => self.child_starts(at, id, start),
+            Some(MessageBody::Start(start)) => match target {
+                Some(existing) if !existing.is_over() => Expected::Nothing,
+                _ => Expected::CreatedNew { id, start },
             },
+            Some(MessageBody::Rewind(rewind)) => self.rewind_arrives(at, id, rewind),
+            Some(MessageBody::Operation(operation)) => {
+                let Some(sender) = sender else { return Err(format!("nobody sent {operation:?}")) };
+                Expected::EntityInput { id, input: Box::new(EntityInput::Operation(operation)), sender }
+            }
+            Some(MessageBody::RequestLock(owner)) => {
+                let sender = (owner.section_id.clone(), 0);
+                Expected::EntityInput { id, input: Box::new(EntityInput::Lock(owner)), sender }
+            }
+            Some(MessageBody::ReleaseLock(owner)) => match self.entity(at, &id) {
+                Some(_) => Expected::LockReleased { id, owner },
+                None => Expected::Nothing,
+            },
+            Some(MessageBody::LockGranted(granted)) => self.grant_arrives(at, id, granted),
+            Some(MessageBody::Replied(reply)) => {
+                let waits = target.is_some_and(|caller| {
+                    !caller.is_over()
+                        && caller.start().execution_id == reply.execution_id
+                        && matches!(caller.open.get(&reply.task_id), Some(Task::Call(_)))
+                });
+                self.coverage.add("entity/late reply", u64::from(!waits));
+                let failed = reply.failure.is_some();
+                self.coverage.add("entity/reply", u64::from(waits && !failed));
+                self.coverage.add("entity/reply of a failure", u64::from(waits && failed));
+                if waits {
+                    Expected::Arrived { id, kind: Box::new(outcome_of(reply)) }
+                } else {
+                    Expected::Nothing
+                }
+            }
             Some(MessageBody::ChildEnded(ended)) => match target.filter(|t| waits_for(t, &ended)) {
                 Some(_) => {
                     self.coverage.hit("tree/child told its parent");
@@ -142,8 +214,23 @@ impl Auditor {
                 }
                 _ => Expected::Nothing,
             },
-            Some(_) | None => Expected::Nothing,
+            None => Expected::Nothing,
         })
+    }
+
+    /// What the start of a child must lead to.
+    pub(super) fn child_starts(&mut self, at: PartitionRef, id: InstanceId, start: StartChild) -> Expected {
+        match self.reference.instance(at, &id) {
+            Some(existing) if !existing.is_over() => {
+                self.coverage.hit("tree/child refused");
+                if start.parent.fire_and_forget {
+                    Expected::Nothing
+                } else {
+                    Expected::Refusal { parent: start.parent.instance_id }
+                }
+            }
+            _ => Expected::Created { id, start: Box::new(start) },
+        }
     }
 
     pub(super) fn acknowledged(
@@ -169,6 +256,14 @@ impl Auditor {
         record: Sent,
         expected: Expected,
     ) -> Result<Expected, Violation> {
+        if let Expected::Sent { what, to, body } = expected {
+            if (&to, Some(&*body)) != (&record.instance_id, record.body.as_ref()) {
+                return Err(format!("{record:?} instead of {body:?} to {to}"));
+            }
+            self.coverage.hit(what);
+            self.send(scene.at, &to, *body);
+            return Ok(Expected::Nothing);
+        }
         let Expected::Refusal { parent } = expected else {
             return Err(format!("a message is sent for no reason: {record:?}"));
         };
@@ -190,25 +285,44 @@ impl Auditor {
         let known = self.live(at, id)?;
         match event.kind() {
             EventKind::SubOrchestrationCreated(child) => {
-                let start = known.start();
-                let mut tags = start.tags.clone();
-                tags.extend(child.tags.clone());
-                let parent = strandline_model::ParentInstance {
-                    instance_id: id.to_string(),
-                    execution_id: start.execution_id.clone(),
-                    name: start.name.clone(),
-                    version: start.version.clone(),
-                    task_id: event.id,
-                    depth: start.parent.as_ref().map_or(0, |p| p.depth + 1),
-                    fire_and_forget: child.fire_and_forget,
-                };
-                let (name, version) = (child.name.clone(), child.version.clone());
-                let body = StartChild { name, version, input: child.input.clone(), tags, parent };
+                let body = child_start(known, id, event.id, child);
                 self.send(at, &child.instance_id, MessageBody::StartChild(body));
             }
             EventKind::EventSent(sent) => {
                 let body = RaiseEvent { name: sent.name.clone(), input: sent.input.clone() };
                 self.send(at, &sent.instance_id, MessageBody::RaiseEvent(body));
+            }
+            EventKind::EntityOperationSignaled(signal) => {
+                let operation = EntityOperation {
+                    request_id: signal.request_id.clone(),
+                    name: signal.operation.clone(),
+                    input: signal.input.clone(),
+                    caller: None,
+                    scheduled_time: signal.scheduled_time,
+                };
+                self.send_operation(at, id, &signal.target, operation);
+            }
+            EventKind::EntityOperationCalled(call) => {
+                let caller = EntityCaller {
+                    instance_id: id.to_string(),
+                    execution_id: known.start().execution_id.clone(),
+                    task_id: event.id,
+                    section_id: known.section_over(&call.target, |place| place == Place::Held),
+                };
+                let operation = EntityOperation {
+                    request_id: call.request_id.clone(),
+                    name: call.operation.clone(),
+                    input: call.input.clone(),
+                    caller: Some(caller),
+                    scheduled_time: call.scheduled_time,
+                };
+                self.send_operation(at, id, &call.target, operation);
+            }
+            EventKind::EntityLockRequested(request) => {
+                self.lock_requested(at, id, event.id, request)?;
+            }
+            EventKind::EntityUnlockSent(unlock) => {
+                self.unlocked(at, id, &unlock.section_id, &unlock.target)?;
             }
             _ => {}
         }
@@ -260,6 +374,40 @@ impl Auditor {
             self.send(at, &parent.instance_id, MessageBody::ChildEnded(body));
         }
         Ok(())
+    }
+}
+
+/// The message that starts a child.
+pub(super) fn child_start(
+    known: &Known,
+    id: &InstanceId,
+    task_id: i32,
+    child: &SubOrchestrationCreated,
+) -> StartChild {
+    let start = known.start();
+    let mut tags = start.tags.clone();
+    tags.extend(child.tags.clone());
+    let parent = strandline_model::ParentInstance {
+        instance_id: id.to_string(),
+        execution_id: start.execution_id.clone(),
+        name: start.name.clone(),
+        version: start.version.clone(),
+        task_id,
+        depth: start.parent.as_ref().map_or(0, |p| p.depth + 1),
+        fire_and_forget: child.fire_and_forget,
+    };
+    let (name, version) = (child.name.clone(), child.version.clone());
+    StartChild { name, version, input: child.input.clone(), tags, parent }
+}
+
+/// The event by which a caller hears of its operation.
+fn outcome_of(reply: Replied) -> EventKind {
+    let Replied { task_id, request_id, output, failure, .. } = reply;
+    match failure {
+        Some(failure) => {
+            EventKind::EntityOperationFailed(EntityOperationFailed { task_id, request_id, failure })
+        }
+        None => EventKind::EntityOperationCompleted(EntityOperationCompleted { task_id, request_id, output }),
     }
 }
 

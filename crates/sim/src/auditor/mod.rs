@@ -1,22 +1,27 @@
 //! The auditor: a reference model and everything that is checked against it.
 //!
 //! It learns of a batch when the store calls it durable and applies its records to the reference
-//! (`records`, `messages`, `turns`), where each record must be allowed: caused by exactly one call,
+//! (`records`, `messages`, `turns`, `entities`, `sections`, `rewind`), where each record must be allowed: caused by exactly one call,
 //! message, result, timer or turn. Answers to clients must fit a durable version of the instance between
 //! call and answer (`replies`). What a node holds in memory or finds after a crash must equal the
 //! reference (`compare`), and histories read through the client must be well formed (`history`).
 
 mod calls;
 mod compare;
+mod entities;
+mod entity;
 mod history;
 mod lists;
 mod messages;
 mod records;
 mod reference;
 mod replies;
+mod rewind;
+mod sections;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 
 use strandline_engine::pipeline::ActivityDispatch;
 use strandline_engine::worker::{Turn, TurnOutcome};
@@ -27,7 +32,9 @@ use crate::Violation;
 use crate::coverage::Coverage;
 
 pub(crate) use calls::{ActivityResult, Call, CallKind, CallState, Calls};
+pub(crate) use entity::Item;
 pub(crate) use reference::{Known, Reference, Task};
+pub(crate) use sections::Place;
 
 #[derive(Default)]
 pub(crate) struct Auditor {
@@ -44,6 +51,12 @@ pub(crate) struct Auditor {
     executions: BTreeSet<ExecutionId>,
     /// Batches of an append whose outcome is unknown, in their order in the log.
     in_doubt: VecDeque<Batch>,
+    /// What entities did.
+    works: entities::Works,
+    /// Activities that were done before a rewind: they are not done again.
+    kept: BTreeSet<(ExecutionId, i32)>,
+    /// Ids shared by everyone.
+    ids: Rc<[String]>,
     /// Engine time as the simulator has it: nothing is decided later than this.
     pub(crate) now: Timestamp,
 }
@@ -54,6 +67,10 @@ struct RanTurn {
 }
 
 impl Auditor {
+    pub(crate) fn new(ids: Rc<[String]>) -> Self {
+        Self { ids, ..Self::default() }
+    }
+
     /// A turn was run on a worker; its outcome may be committed or not.
     pub(crate) fn turn_ran(&mut self, at: PartitionRef, turn: &Turn, outcome: &TurnOutcome) {
         let key = (at, turn.instance.clone(), turn.execution, turn.seen);
@@ -63,6 +80,9 @@ impl Auditor {
 
     /// An activity leaves for a worker: what scheduled it must be durable.
     pub(crate) fn dispatched(&self, work: &ActivityDispatch) -> Result<(), Violation> {
+        if self.kept.contains(&(work.execution, work.task_id)) {
+            return Err(format!("activity {} of {} was done before the rewind", work.task_id, work.instance));
+        }
         let history = self.reference.history(work.execution);
         if history.iter().any(|e| e == &*work.scheduled && e.id == work.task_id) {
             return Ok(());
@@ -89,6 +109,7 @@ impl Auditor {
             .iter()
             .map(|(at, r)| (*at, r.row.as_ref().map_or(0, |row| row.position) + r.tail.len() as u64))
             .collect();
+        self.batches_lost();
         let doubtful = std::mem::take(&mut self.in_doubt);
         let (mut kept, mut lost) = (0, 0);
         for batch in doubtful {

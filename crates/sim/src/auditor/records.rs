@@ -61,7 +61,20 @@ impl Auditor {
                 self.start_due(scene, &InstanceId::trusted(due.id))
             }
             Record::Sent(sent) => self.sent(scene, sent, expected),
-            other => return Err(format!("nothing in the workload asks for {other:?}")),
+            Record::EntityArrived(arrived) => self.entity_arrived(scene, arrived, expected),
+            Record::LockReleased(released) => self.lock_released(scene, &released, expected),
+            Record::OperationDue(due) => {
+                expected.nothing("OperationDue")?;
+                self.operation_due(scene, &due)
+            }
+            Record::EntityCommitted(committed) => {
+                expected.nothing("EntityCommitted")?;
+                self.batch_committed(scene, *committed)
+            }
+            Record::SectionGranted(granted) => self.section_granted(scene, &granted, expected),
+            Record::Purged(purged) => self.purged(scene, &purged, &expected),
+            Record::Rewound(rewound) => self.rewound(scene, *rewound, expected),
+            Record::Adopted(adopted) => self.adopted(scene, adopted, expected),
         }?;
         if let Some(id) = touched {
             self.reference.note_version(scene.at, &id);
@@ -74,8 +87,7 @@ impl Auditor {
         let EventKind::ExecutionStarted(start) = record.started.kind() else {
             return Err(format!("{id} is begun by {}", record.started.kind().name()));
         };
-        let execution =
-            ExecutionId(<[u8; 16]>::try_from(&*start.execution_id).map_or(0, u128::from_be_bytes));
+        let execution = execution_of(&start.execution_id);
         if !self.executions.insert(execution) {
             return Err(format!("execution {execution} of {id} begins a second time"));
         }
@@ -94,6 +106,17 @@ impl Auditor {
                 if !same {
                     return Err(format!("{id} is begun as {start:?}, asked for was {message:?}"));
                 }
+            }
+            Expected::CreatedNew { id: asked, start: message } => {
+                let same = asked == id
+                    && (&message.name, &message.input) == (&start.name, &start.input)
+                    && message.scheduled_start == start.scheduled_start
+                    && start.parent.is_none()
+                    && start.tags.is_empty();
+                if !same {
+                    return Err(format!("{id} is begun as {start:?}, asked for was {message:?}"));
+                }
+                self.coverage.hit("start/by an entity");
             }
             Expected::Nothing | Expected::Replacement { .. } => {
                 let was = match &expected {
@@ -125,12 +148,13 @@ impl Auditor {
             custom_status: None,
             inbox: [record.started.clone()].into(),
             open: std::collections::BTreeMap::new(),
+            sections: std::collections::BTreeMap::new(),
             suspended: false,
             pending: true,
             before_start: start.scheduled_start.is_some_and(|due| due > begun),
             started: record.started,
         };
-        self.reference.executions.entry(execution).or_default();
+        self.reference.executions.entry(execution).or_default().at = Some(scene.at);
         self.reference.partitions.entry(scene.at).or_default().instances.insert(id, known);
         Ok(Expected::Nothing)
     }
@@ -180,6 +204,8 @@ impl Auditor {
             EventKind::TaskFailed(e) => drop(known.open.remove(&e.task_id)),
             EventKind::SubOrchestrationCompleted(e) => drop(known.open.remove(&e.task_id)),
             EventKind::SubOrchestrationFailed(e) => drop(known.open.remove(&e.task_id)),
+            EventKind::EntityOperationCompleted(e) => drop(known.open.remove(&e.task_id)),
+            EventKind::EntityOperationFailed(e) => drop(known.open.remove(&e.task_id)),
             EventKind::TimerFired(e) => drop(known.open.remove(&e.timer_id)),
             EventKind::ExecutionSuspended(_) => known.suspended = true,
             EventKind::ExecutionResumed(_) => known.suspended = false,
@@ -372,6 +398,15 @@ impl Auditor {
         ended: HistoryEvent,
     ) -> Result<(), Violation> {
         self.keep_undelivered(at, id)?;
+        let how = match ended.kind() {
+            EventKind::ExecutionCompleted(end) => match end.status() {
+                RuntimeStatus::Terminated => "section/left by termination",
+                RuntimeStatus::Failed => "section/left by failure",
+                _ => "section/left by the end",
+            },
+            _ => "section/left by the end",
+        };
+        self.release_sections(at, id, how)?;
         self.tell_parent(at, id, &ended)?;
         let known = self.live(at, id)?;
         known.open.clear();
@@ -383,4 +418,9 @@ impl Auditor {
         execution.over = true;
         super::history::well_formed(&execution.history, true).map_err(|e| format!("{id}: {e}"))
     }
+}
+
+/// The execution id of 16 bytes.
+pub(super) fn execution_of(bytes: &[u8]) -> ExecutionId {
+    ExecutionId(<[u8; 16]>::try_from(bytes).map_or(0, u128::from_be_bytes))
 }

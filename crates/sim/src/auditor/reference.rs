@@ -6,9 +6,12 @@ use std::collections::{BTreeMap, VecDeque};
 use strandline_hub::message::Message;
 use strandline_hub::row::TimerKey;
 use strandline_model::{
-    EventKind, ExecutionId, ExecutionStarted, HistoryEvent, InstanceId, RuntimeStatus, Timestamp,
+    EventKind, ExecutionId, ExecutionStarted, HistoryEvent, InstanceId, Origin, RuntimeStatus, Timestamp,
 };
 use strandline_store::PartitionRef;
+
+use super::entity::{Entity, EntityVersion};
+use super::sections::Section;
 
 /// One instance as its records have it.
 #[derive(Clone, Debug)]
@@ -21,6 +24,7 @@ pub(crate) struct Known {
     pub(crate) custom_status: Option<String>,
     pub(crate) inbox: VecDeque<HistoryEvent>,
     pub(crate) open: BTreeMap<i32, Task>,
+    pub(crate) sections: BTreeMap<String, Section>,
     pub(crate) suspended: bool,
     pub(crate) pending: bool,
     pub(crate) before_start: bool,
@@ -31,6 +35,8 @@ pub(crate) enum Task {
     Activity(usize),
     Timer(Timestamp),
     Child(String),
+    /// Of an entity.
+    Call(String),
 }
 
 /// One execution, kept for ever.
@@ -41,6 +47,7 @@ pub(crate) struct Execution {
     pub(crate) results: BTreeMap<i32, Result<Option<String>, strandline_model::FailureDetails>>,
     /// Nothing happens to it any more.
     pub(crate) over: bool,
+    pub(crate) at: Option<PartitionRef>,
 }
 
 /// What a reader may see of an instance at one moment.
@@ -59,8 +66,11 @@ pub(crate) struct Books {
     pub(crate) epoch: u64,
     pub(crate) time: Timestamp,
     pub(crate) instances: BTreeMap<InstanceId, Known>,
+    pub(crate) entities: BTreeMap<InstanceId, Entity>,
     /// By receiving partition: all messages ever sent.
     pub(crate) sent: BTreeMap<u16, Vec<Message>>,
+    /// Who sent an operation, by receiving partition and number.
+    pub(crate) senders: BTreeMap<(u16, u64), String>,
     pub(crate) acknowledged: BTreeMap<u16, u64>,
     pub(crate) received: BTreeMap<u16, u64>,
 }
@@ -70,6 +80,7 @@ pub(crate) struct Reference {
     pub(crate) partitions: BTreeMap<PartitionRef, Books>,
     pub(crate) executions: BTreeMap<ExecutionId, Execution>,
     versions: BTreeMap<(PartitionRef, InstanceId), Vec<Option<Version>>>,
+    entity_versions: BTreeMap<(PartitionRef, InstanceId), Vec<Option<EntityVersion>>>,
 }
 
 impl Known {
@@ -90,6 +101,16 @@ impl Known {
             _ if self.suspended => RuntimeStatus::Suspended,
             _ if self.pending => RuntimeStatus::Pending,
             _ => RuntimeStatus::Running,
+        }
+    }
+
+    /// Where its failure came from, if it failed.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        match self.ended.as_ref()?.kind() {
+            EventKind::ExecutionCompleted(end) if end.status() == RuntimeStatus::Failed => {
+                Some(end.failure_origin())
+            }
+            _ => None,
         }
     }
 
@@ -118,8 +139,12 @@ impl Reference {
         self.partitions.get(&at)?.instances.get(id)
     }
 
-    /// The number of the newest durable version of an instance; 0 stands for absence at the beginning.
+    /// The number of the newest durable version of an instance or entity; 0 stands for absence at the
+    /// beginning.
     pub(crate) fn version(&self, at: PartitionRef, id: &InstanceId) -> usize {
+        if id.is_entity() {
+            return self.entity_versions.get(&(at, id.clone())).map_or(0, Vec::len);
+        }
         self.versions.get(&(at, id.clone())).map_or(0, |v| v.len())
     }
 
@@ -129,8 +154,39 @@ impl Reference {
         versions.get(number.checked_sub(1)?)?.as_ref()
     }
 
-    /// Notes what an instance has become.
+    /// Version `number` of an entity.
+    pub(crate) fn look_at_entity(
+        &self,
+        at: PartitionRef,
+        id: &InstanceId,
+        number: usize,
+    ) -> Option<&EntityVersion> {
+        let versions = self.entity_versions.get(&(at, id.clone()))?;
+        versions.get(number.checked_sub(1)?)?.as_ref()
+    }
+
+    /// All instances there ever were.
+    pub(crate) fn instance_ids(&self) -> impl Iterator<Item = &(PartitionRef, InstanceId)> {
+        self.versions.keys()
+    }
+
+    /// All entities there ever were.
+    pub(crate) fn entity_ids(&self, at: PartitionRef) -> impl Iterator<Item = &InstanceId> {
+        self.entity_versions.keys().filter(move |(there, _)| *there == at).map(|(_, id)| id)
+    }
+
+    pub(crate) fn entities(&self) -> impl Iterator<Item = (PartitionRef, &InstanceId, &Entity)> {
+        self.partitions.iter().flat_map(|(at, books)| books.entities.iter().map(|(id, e)| (*at, id, e)))
+    }
+
+    /// Notes what an instance or entity has become.
     pub(crate) fn note_version(&mut self, at: PartitionRef, id: &InstanceId) {
+        if id.is_entity() {
+            let entity = self.partitions.get(&at).and_then(|b| b.entities.get(id));
+            let version = entity.map(Entity::version);
+            self.entity_versions.entry((at, id.clone())).or_default().push(version);
+            return;
+        }
         let version = self.partitions.get(&at).and_then(|b| b.instances.get(id)).map(|known| Version {
             execution: known.execution,
             status: known.status(),

@@ -1,9 +1,10 @@
 //! Answers: what a client is told must be durable, and true at some moment between call and answer.
 
 use strandline_engine::pipeline::{Answer, HistoryPage, Read};
-use strandline_hub::{InstanceStatus, Refusal, Reply};
+use strandline_hub::{EntityStatus, InstanceStatus, Refusal, Reply};
 use strandline_model::{ExecutionId, RuntimeStatus};
 
+use super::entity::EntityVersion;
 use super::reference::{Execution, Version};
 use super::{Auditor, Call, CallKind, CallState};
 use crate::Violation;
@@ -22,7 +23,9 @@ impl Auditor {
                 self.check_status(&call, status.as_deref()).map(|()| CallState::Accepted)
             }
             Answer::History(page) => self.check_page(&call, page.as_ref()).map(|()| CallState::Accepted),
-            Answer::Entity(_) => Err("nobody asked for an entity".to_owned()),
+            Answer::Entity(entity) => {
+                self.check_entity(&call, entity.as_deref()).map(|()| CallState::Accepted)
+            }
             Answer::Overlay(_) | Answer::EntityOverlay(_) => Err("which nobody asked for".to_owned()),
         };
         let state = checked.map_err(|why| format!("call {number} {call:?} is answered {answer:?}: {why}"))?;
@@ -86,16 +89,28 @@ impl Auditor {
                 !reuse.replaceable.contains(status)
                     && self.was(call, |v| v.is_some_and(|v| v.status == *status))
             }
-            Refusal::NotFound => self.was(call, |v| v.is_none()),
+            Refusal::NotFound => match &call.kind {
+                CallKind::Purge { execution: Some(execution) } => {
+                    self.was(call, |v| v.is_none_or(|v| v.execution != *execution))
+                }
+                _ => self.was(call, |v| v.is_none()),
+            },
             Refusal::Terminal { status } => self.was(call, |v| v.is_some_and(|v| v.status == *status)),
             Refusal::TooLarge { bytes, limit, .. } => bytes > limit,
             Refusal::Invalid { .. } => true,
             Refusal::TooManyPendingEvents { .. } | Refusal::TooManyPendingOperations { .. } => false,
-            Refusal::NotFailed { status } | Refusal::NotOver { status } => {
-                self.was(call, |v| v.is_some_and(|v| v.status == *status))
+            Refusal::NotFailed { status } => {
+                matches!(call.kind, CallKind::Rewind { .. })
+                    && *status != RuntimeStatus::Failed
+                    && self.was(call, |v| v.is_some_and(|v| v.status == *status))
+            }
+            Refusal::NotOver { status } => {
+                matches!(call.kind, CallKind::Purge { .. })
+                    && !status.is_terminal()
+                    && self.was(call, |v| v.is_some_and(|v| v.status == *status))
             }
             Refusal::Overloaded(_) | Refusal::StorageFull(_) => {
-                matches!(call.kind, CallKind::Start { .. } | CallKind::Raise { .. })
+                matches!(call.kind, CallKind::Start { .. } | CallKind::Raise { .. } | CallKind::Signal { .. })
             }
             Refusal::Stale(_) => match &call.kind {
                 CallKind::Activity { execution, task_id, .. } => self.is_stale(call, *execution, *task_id),
@@ -143,6 +158,26 @@ impl Auditor {
             return Err("status and end do not fit".to_owned());
         }
         Ok(())
+    }
+
+    /// An entity was so between call and answer.
+    fn check_entity(&self, call: &Call, found: Option<&EntityStatus>) -> Result<(), Violation> {
+        if call.kind != CallKind::Read(Read::Entity) {
+            return Err("it asked for no entity".to_owned());
+        }
+        let found = found.map(|status| EntityVersion {
+            state: status.state.as_deref().map(str::to_owned),
+            modified: status.modified,
+            backlog: status.backlog,
+            locked_by: status.locked_by.clone(),
+        });
+        let last = self.reference.version(call.at, &call.id);
+        let mut versions =
+            (call.since..=last).map(|number| self.reference.look_at_entity(call.at, &call.id, number));
+        if versions.any(|version| version == found.as_ref()) {
+            return Ok(());
+        }
+        Err("it never was so between call and answer".to_owned())
     }
 
     fn check_page(&self, call: &Call, page: Option<&HistoryPage>) -> Result<(), Violation> {

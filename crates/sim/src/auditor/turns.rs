@@ -8,7 +8,7 @@ use strandline_model::{
 use strandline_store::PartitionRef;
 
 use super::Auditor;
-use super::records::Scene;
+use super::records::{Scene, execution_of};
 use super::reference::{Known, Task};
 use crate::Violation;
 
@@ -124,6 +124,12 @@ impl Auditor {
             EventKind::SubOrchestrationCreated(child) => {
                 ("action/child", Some(Task::Child(child.instance_id.clone())))
             }
+            EventKind::EntityOperationCalled(call) => {
+                ("action/call entity", Some(Task::Call(call.target.clone())))
+            }
+            EventKind::EntityOperationSignaled(_) => ("action/signal entity", None),
+            EventKind::EntityLockRequested(_) => ("action/lock", None),
+            EventKind::EntityUnlockSent(_) => ("action/unlock", None),
             _ => ("action/send event", None),
         };
         if let Some(task) = task {
@@ -146,7 +152,7 @@ impl Auditor {
                 self.coverage.hit("action/cancel child");
                 self.terminate_child(at, id, &child, Some("cancelled by its parent".to_owned()))?;
             }
-            Some(Task::Activity(_)) => self.coverage.hit("action/cancel activity"),
+            Some(Task::Activity(_) | Task::Call(_)) => self.coverage.hit("action/cancel activity"),
             None => {}
         }
         Ok(())
@@ -163,12 +169,14 @@ impl Auditor {
         let EventKind::ExecutionStarted(start) = next.started.kind() else {
             return Err(format!("{id} continues as {:?}", next.started));
         };
-        let new = ExecutionId(<[u8; 16]>::try_from(&*start.execution_id).map_or(0, u128::from_be_bytes));
+        let new = execution_of(&start.execution_id);
         if !self.executions.insert(new) {
             return Err(format!("execution {new} of {id} begins a second time"));
         }
         let finished = self.reference.executions.entry(old).or_default();
         finished.over = true;
+        self.release_sections(at, id, "section/left by continue as new")?;
+        let finished = self.reference.executions.entry(old).or_default();
         super::history::well_formed(&finished.history, false).map_err(|e| format!("{id}: {e}"))?;
         let known = self.live(at, id)?;
         let kept = (&known.start().name, &known.start().parent, &known.start().tags);
@@ -195,7 +203,7 @@ impl Auditor {
         for input in moved {
             self.homes.insert(input, new);
         }
-        self.reference.executions.entry(new).or_default();
+        self.reference.executions.entry(new).or_default().at = Some(at);
         Ok(())
     }
 }
@@ -225,8 +233,16 @@ fn is_invalid(known: &Known, id: &InstanceId, action: &Action) -> bool {
                 || parent.is_some_and(|p| p.instance_id == *instance_id)
         }
         ActionKind::SendEvent { instance_id, .. } => instance_id.starts_with('@'),
+        ActionKind::SignalEntity { target, .. } | ActionKind::CallEntity { target, .. } => {
+            !names_entity(target)
+        }
         _ => false,
     }
+}
+
+/// `@name@key`
+pub(super) fn names_entity(id: &str) -> bool {
+    id.strip_prefix('@').and_then(|rest| rest.find('@')).is_some_and(|at| at > 0)
 }
 
 /// The record holds the actions of the turn, in order, and nothing else.
