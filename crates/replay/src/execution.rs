@@ -331,8 +331,6 @@ impl Execution {
             | EventKind::ExecutionResumed(_)
             | EventKind::ContinueAsNew(_)
             | EventKind::Generic(_) => {}
-            // What the code does beyond the recorded, it was allowed to do from here on.
-            EventKind::ExecutionRewound(_) => self.surplus = None,
         }
         Ok(())
     }
