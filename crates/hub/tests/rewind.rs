@@ -227,9 +227,13 @@ fn what_was_open_is_begun_again() {
     let old = hub.instance("a").execution;
     fails(&mut hub, "a");
     assert_eq!(hub.partition.timers().count(), 0);
+    let failed_at = hub.instance("a").updated;
+    hub.now = after(&hub, 3_600_000);
     let decision = hub.rewind("a");
     assert_eq!(handed_out(&decision.effects), [1]);
     let a = hub.instance("a");
+    // A timer has as long to go as it had when the instance failed.
+    let due = due.saturating_add(a.updated.saturating_since(failed_at));
     let open: Vec<_> = a.open.iter().map(|(id, task)| (*id, task.clone())).collect();
     let OpenTask::Activity { index } = open[0].1 else { panic!("{open:?}") };
     assert!(matches!(a.history.get(index).unwrap().kind(), EventKind::TaskScheduled(e) if e.name == "B"));

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strandline_model::{
-    EventKind, ExecutionRewound, Generic, HistoryEvent, InstanceId, SubOrchestrationCreated,
+    EventKind, ExecutionRewound, Generic, HistoryEvent, InstanceId, SubOrchestrationCreated, TimerCreated,
 };
 
 use super::{mark, timer_key};
@@ -34,7 +34,9 @@ fn rewind(instance: &mut Instance, ledger: &mut Ledger, record: Rewound) {
     let started = goes_on(&instance.started, &record);
     instance.execution = execution_of(&record.execution_id);
     instance.started = started.clone();
-    instance.ended = None;
+    // While it was over, its timers stood still.
+    let ended = instance.ended.take().map_or(record.event.timestamp, |ended| ended.timestamp);
+    let pause = record.event.timestamp.saturating_since(ended);
     instance.pending = false;
     instance.updated = record.event.timestamp;
     let reason = match record.event.kind() {
@@ -44,6 +46,7 @@ fn rewind(instance: &mut Instance, ledger: &mut Ledger, record: Rewound) {
     let again: BTreeSet<i32> = record.again.into_iter().collect();
     let undone: BTreeSet<i32> = record.undone.into_iter().collect();
     let old = std::mem::take(&mut instance.history);
+    let done: BTreeSet<i32> = old.in_memory().iter().filter_map(|event| result_of(event)).collect();
     // When the code parts from the history in the first turn after a rewind, the event is there already,
     // and perhaps results of what it parts from.
     if instance.inbox.is_empty() {
@@ -78,6 +81,12 @@ fn rewind(instance: &mut Instance, ledger: &mut Ledger, record: Rewound) {
                 instance.history.push(place_holder(event));
             }
             _ if result_of(event).is_some_and(|task| again.contains(&task) || undone.contains(&task)) => {}
+            EventKind::TimerCreated(timer) if !done.contains(&event.id) => {
+                let later = TimerCreated { fire_at: timer.fire_at.saturating_add(pause) };
+                let kind = EventKind::TimerCreated(later);
+                let event = HistoryEvent::of_action(event.id, event.timestamp, kind);
+                instance.history.push(Arc::new(event));
+            }
             _ => instance.history.push(event.clone()),
         }
     }

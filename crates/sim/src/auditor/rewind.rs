@@ -206,7 +206,9 @@ impl Auditor {
         if let Some(parent) = record.parent_execution_id {
             set_parent(&mut known.started, parent);
         }
-        known.ended = None;
+        let ended = known.ended.take().map_or(record.event.timestamp, |ended| ended.timestamp);
+        let pause = record.event.timestamp.saturating_since(ended);
+        let done: BTreeSet<i32> = old.iter().filter_map(|event| result(event.kind())).collect();
         known.updated = record.event.timestamp;
         let reason = match record.event.kind() {
             EventKind::ExecutionRewound(event) => event.reason.clone(),
@@ -246,6 +248,10 @@ impl Auditor {
                     event = HistoryEvent::of_action(event.id, event.timestamp, place_holder);
                 }
                 kind if result(kind).is_some_and(|t| Some(t) == again || undone.contains(&t)) => continue,
+                // Timers stood still meanwhile.
+                EventKind::TimerCreated(timer) if !done.contains(&id_of_it) => {
+                    timer.fire_at = timer.fire_at.saturating_add(pause);
+                }
                 _ => {}
             }
             history.push(event);
