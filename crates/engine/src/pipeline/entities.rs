@@ -7,7 +7,7 @@ use std::sync::Arc;
 use strandline_hub::{Command, Discard, EntityFinished, EntityStatus, Lookup};
 use strandline_model::limits::OPERATIONS_PER_BATCH;
 use strandline_model::{EntityId, EntityOutcome, InstanceId};
-use strandline_store::PartitionRef;
+use strandline_store::{PartitionRef, Store, StoreError};
 
 use super::{Input, Pipeline, Release, Ticket};
 use crate::worker::EntityBatch;
@@ -68,14 +68,50 @@ impl<T: Ticket> Pipeline<T> {
         }
     }
 
+    /// Puts those that waited for a worker where the next run looks at them.
+    pub(super) fn revive_entities(&mut self) {
+        self.revived.extend(std::mem::take(&mut self.unserved_entities).into_values().flatten());
+    }
+
+    /// Looks at entities that waited for a worker; they may have left memory meanwhile.
+    pub(super) fn look_at_revived(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        for id in std::mem::take(&mut self.revived) {
+            self.load(&id, store)?;
+            self.entity_changed(&id);
+        }
+        Ok(())
+    }
+
+    /// An entity nobody serves waits by its id alone, so that it may leave memory and blocks nobody.
+    fn park_entity(&mut self, entity: &EntityId, id: InstanceId) {
+        let served = self.served.as_ref().and_then(|served| served.entities.as_ref());
+        if let Some(names) = served
+            && !self.unserved_entities.contains_key(entity.name())
+        {
+            let nearest = crate::nearest::nearest(entity.name(), names.iter().map(String::as_str));
+            tracing::warn!(entity = %id, ?nearest, "no worker serves this entity: operations for it wait");
+        }
+        self.unserved_entities.entry(entity.name().to_owned()).or_default().insert(id);
+    }
+
+    fn serves_entity(&self, entity: &EntityId) -> bool {
+        self.served.as_ref().is_some_and(|served| {
+            served.entities.as_ref().is_none_or(|names| names.iter().any(|name| name == entity.name()))
+        })
+    }
+
     /// As late as can be, so that a batch holds all that came meanwhile.
     pub(super) fn hand_out_entities(&mut self) {
         while let Some(id) = self.ready_entities.pop() {
+            let Ok(entity_id) = EntityId::parse(id.as_str()) else { continue };
+            if !self.serves_entity(&entity_id) {
+                self.park_entity(&entity_id, id);
+                continue;
+            }
             let Some(entity) = self.partition.entity(id.as_str()) else { continue };
             let max = self.config.operations_per_batch.clamp(1, OPERATIONS_PER_BATCH);
             let (given, operations): (Vec<u64>, Vec<_>) =
                 entity.runnable(max).map(|(number, operation)| (number, Arc::clone(operation))).unzip();
-            let Ok(entity_id) = EntityId::parse(id.as_str()) else { continue };
             if given.is_empty() {
                 continue;
             }

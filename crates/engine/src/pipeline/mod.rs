@@ -232,6 +232,10 @@ pub struct Pipeline<T> {
     /// Entities whose next batch goes out with the batch under construction.
     ready_entities: entities::Queue,
     batches_out: Lookup<InstanceId, entities::BatchOut>,
+    /// Entities that nobody serves, by name.
+    unserved_entities: BTreeMap<String, BTreeSet<InstanceId>>,
+    /// Entities that somebody may serve now.
+    revived: Vec<InstanceId>,
 
     waiters: Lookup<InstanceId, Vec<read::Waiter<T>>>,
     /// Messages up to this sequence are on their way, by receiver.
@@ -315,6 +319,7 @@ impl<T: Ticket> Pipeline<T> {
     /// store can't be read: the node must start over.
     pub fn run(&mut self, now: Timestamp, store: &dyn Store, intake: &Intake) -> Result<(), StoreError> {
         self.now = self.now.max(now);
+        self.look_at_revived(store)?;
         self.fire_timers(store)?;
         while self.has_room() {
             let Some(input) = self.mailbox.pop_front() else { break };
@@ -638,6 +643,7 @@ impl<T: Ticket> Pipeline<T> {
         self.mailbox.is_empty()
             && self.ready.is_empty()
             && self.ready_entities.is_empty()
+            && self.revived.is_empty()
             && self.turns_out.is_empty()
             && self.resting.is_empty()
     }

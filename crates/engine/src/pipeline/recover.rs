@@ -46,6 +46,8 @@ impl<T: Ticket> Pipeline<T> {
             unserved: BTreeMap::new(),
             ready_entities: entities::Queue::default(),
             batches_out: Lookup::default(),
+            unserved_entities: BTreeMap::new(),
+            revived: Vec::new(),
             waiters: Lookup::default(),
             routed: BTreeMap::new(),
             to_acknowledge: BTreeMap::new(),

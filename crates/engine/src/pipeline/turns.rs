@@ -20,12 +20,14 @@ pub(super) struct TurnOut {
     returned: bool,
 }
 
-/// The orchestrators that somebody can run.
+/// The orchestrators and entities that somebody can run.
 #[derive(Clone)]
 pub struct Served {
     /// For messages.
     names: Arc<[String]>,
     takes: Arc<Takes>,
+    /// In lower case; `None` means all.
+    pub(super) entities: Option<Arc<[String]>>,
 }
 
 /// Whether turns of an orchestrator of this name and version are taken.
@@ -34,15 +36,18 @@ type Takes = dyn Fn(&str, Option<&str>) -> bool + Send + Sync;
 impl From<Arc<dyn Worker>> for Served {
     fn from(worker: Arc<dyn Worker>) -> Self {
         let names = worker.orchestrators().into();
-        Self { names, takes: Arc::new(move |name, version| worker.serves_orchestrator(name, version)) }
+        let entities = Some(worker.entities().into());
+        let takes =
+            Arc::new(move |name: &str, version: Option<&str>| worker.serves_orchestrator(name, version));
+        Self { names, takes, entities }
     }
 }
 
-/// All versions of what has one of these names.
+/// All versions of the orchestrators that have one of these names, and all entities.
 impl From<Arc<[String]>> for Served {
     fn from(names: Arc<[String]>) -> Self {
         let known = names.clone();
-        Self { names, takes: Arc::new(move |name, _| is_among(&known, name)) }
+        Self { names, takes: Arc::new(move |name, _| is_among(&known, name)), entities: None }
     }
 }
 
@@ -165,6 +170,7 @@ impl<T: Ticket> Pipeline<T> {
     /// The orchestrators somebody can run; `None`: nobody is there.
     pub fn serve<S: Into<Served>>(&mut self, served: Option<S>) {
         self.served = served.map(Into::into);
+        self.revive_entities();
         for (_, ids) in std::mem::take(&mut self.unserved) {
             for id in ids {
                 // It may have left memory meanwhile, so whether it is ready shows when it is handed out.

@@ -90,8 +90,6 @@ impl Pipe {
 
     /// The next turn, as a runner that holds nothing gets it.
     pub(crate) fn next_turn(&mut self) -> Option<HandedOut> {
-        let names: Arc<[String]> = ["Test".to_owned()].into();
-        self.pipeline.serve(Some(names));
         self.pipeline.next_turn(self.now, &self.store, &|_, _, _| false).unwrap()
     }
 
@@ -168,7 +166,10 @@ impl Pipe {
 
 fn recover(store: &LocalStore, at: PartitionRef, config: PipelineConfig) -> Pipeline<Asked> {
     let recovered = store.acquire(at).unwrap();
-    Pipeline::recover(at, 1, config, recovered, store).unwrap()
+    let mut pipeline = Pipeline::recover(at, 1, config, recovered, store).unwrap();
+    let names: Arc<[String]> = ["Test".to_owned()].into();
+    pipeline.serve(Some(names));
+    pipeline
 }
 
 pub(crate) fn entities(releases: Vec<Release<Asked>>) -> Vec<EntityDispatch> {

@@ -380,3 +380,39 @@ async fn what_waits_is_run_in_batches_up_to_a_limit() {
     assert_eq!(batches.state().await.unwrap().unwrap().sizes, [50; 10]);
     hub.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entity_nobody_serves_blocks_nobody() {
+    let directory = strandline::DataDirectory::in_memory().partitions(1).cache_bytes(256 << 10);
+    let hub = directory.open_hub().await.unwrap();
+    serve(&hub);
+    let client = hub.client();
+    let unknown = client.entity(EntityId::named("Unknown", "x"));
+    let large = "x".repeat(16 << 10);
+    let mut sent = 0;
+    while sent < 200 {
+        // Many times what may be in memory: until a flush takes some out, a signal may be refused.
+        match unknown.signal().send("keep", large.clone()).await {
+            Ok(()) => sent += 1,
+            Err(error) if error.is::<strandline::HubOverloaded>() => {
+                tokio::task::block_in_place(|| hub.engine().flush());
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(unknown.status().await.unwrap().unwrap().backlog, 200);
+    tokio::task::block_in_place(|| hub.engine().flush());
+    assert_eq!(client.start(deposit, ("a".to_owned(), 5)).await.unwrap().output().await.unwrap(), 5);
+
+    // Somebody comes who knows it.
+    let known = entity_fn("Unknown", |ctx: EntityContext<u32>| async move {
+        ctx.set_state(ctx.state()? + 1)?;
+        Ok::<_, Error>(())
+    });
+    hub.worker().register((Account, done, deposit, transfer, hold, known)).start().unwrap();
+    while unknown.status().await.unwrap().unwrap().backlog > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(unknown.state().await.unwrap(), Some(serde_json::json!(200)));
+    hub.close().await.unwrap();
+}
