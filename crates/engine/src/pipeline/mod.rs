@@ -238,6 +238,7 @@ pub struct Pipeline<T> {
     revived: Vec<InstanceId>,
 
     waiters: Lookup<InstanceId, Vec<read::Waiter<T>>>,
+    chunk_starts: read::ChunkStarts,
     /// Messages up to this sequence are on their way, by receiver.
     routed: BTreeMap<u16, u64>,
     /// Senders to acknowledge.
@@ -557,7 +558,7 @@ impl<T: Ticket> Pipeline<T> {
         if base == 0 {
             return Ok(());
         }
-        let events = read::chunks(store, self.at, execution, 0, base)?;
+        let events = self.chunk_starts.read(store, self.at, execution, 0, base)?;
         self.partition.restore_history(id.as_str(), events);
         Ok(())
     }

@@ -111,9 +111,10 @@ impl<T: Ticket> Pipeline<T> {
     ) -> Result<Option<HistoryPage>, StoreError> {
         let Some(instance) = self.partition.instance(id.as_str()) else { return Ok(None) };
         let history = &instance.history;
+        let execution = instance.execution;
         let to = history.len().min(from.saturating_add(max));
         let stored = from.min(history.base())..to.min(history.base());
-        let mut events = chunks(store, self.at, instance.execution, stored.start, stored.end)?;
+        let mut events = self.chunk_starts.read(store, self.at, execution, stored.start, stored.end)?;
         let rest = history.since(from.max(history.base())).iter();
         events.extend(rest.take(to.saturating_sub(from.max(history.base()))).cloned());
         Ok(Some(HistoryPage { execution: instance.execution, total: history.len(), events }))
@@ -128,29 +129,47 @@ fn satisfies(status: &InstanceStatus, until: Read) -> bool {
     }
 }
 
-/// Events `from..to` of an execution, all of them in chunk rows.
-pub(super) fn chunks(
-    store: &dyn Store,
-    at: PartitionRef,
+/// Where the chunks of one execution begin, as far as they were read: who reads a long history page by page
+/// does not begin at its beginning each time.
+#[derive(Debug, Default)]
+pub(super) struct ChunkStarts {
     execution: ExecutionId,
-    from: usize,
-    to: usize,
-) -> Result<Vec<Arc<HistoryEvent>>, StoreError> {
-    let mut events = Vec::new();
-    let mut index = 0;
-    let mut number = 0;
-    while index < to {
-        let Some(chunk) = store.chunk(at, execution, number)? else {
-            let reason = format!("chunk {number} of execution {execution} is missing");
-            return Err(StoreError::Corrupt { file: "tables".to_owned(), offset: 0, reason });
-        };
-        for event in chunk.events {
-            if (from..to).contains(&index) {
-                events.push(Arc::new(event));
-            }
-            index += 1;
+    /// The number of the first event of each chunk, and of the one after the last that was read.
+    starts: Vec<usize>,
+}
+
+impl ChunkStarts {
+    /// Events `from..to` of an execution, all of them in chunk rows.
+    pub(super) fn read(
+        &mut self,
+        store: &dyn Store,
+        at: PartitionRef,
+        execution: ExecutionId,
+        from: usize,
+        to: usize,
+    ) -> Result<Vec<Arc<HistoryEvent>>, StoreError> {
+        if self.execution != execution || self.starts.is_empty() {
+            *self = Self { execution, starts: vec![0] };
         }
-        number += 1;
+        let mut events = Vec::new();
+        let mut number = self.starts.partition_point(|start| *start <= from) - 1;
+        let mut index = self.starts[number];
+        while from < to && index < to {
+            let Some(chunk) = store.chunk(at, execution, number as u32)? else {
+                let reason = format!("chunk {number} of execution {execution} is missing");
+                return Err(StoreError::Corrupt { file: "tables".to_owned(), offset: 0, reason });
+            };
+            for event in chunk.events {
+                if (from..to).contains(&index) {
+                    events.push(Arc::new(event));
+                }
+                index += 1;
+            }
+            number += 1;
+            if number == self.starts.len() {
+                self.starts.push(index);
+            }
+        }
+        Ok(events)
     }
-    Ok(events)
 }

@@ -49,6 +49,7 @@ impl<T: Ticket> Pipeline<T> {
             unserved_entities: BTreeMap::new(),
             revived: Vec::new(),
             waiters: Lookup::default(),
+            chunk_starts: Default::default(),
             routed: BTreeMap::new(),
             to_acknowledge: BTreeMap::new(),
             residents: VecDeque::new(),
