@@ -64,6 +64,9 @@ use serde::de::DeserializeOwned;
 /// sent through the context are dropped, and its caller gets the error. What it did outside stays
 /// done.
 ///
+/// **Batches.** Operations that wait for one entity are run together, and what they did becomes durable
+/// together. A batch ends when it has run for ten seconds or its results reach some MiB.
+///
 /// **Writing.** A `&self` method writes nothing, not even the default state of an entity that does not
 /// exist. The operation `delete` deletes the state unless the type has a method of this name;
 /// [`EntityContext::delete`] does so from inside. A state whose JSON is `null` is none.

@@ -332,6 +332,43 @@ fn too_much_is_refused() {
 }
 
 #[test]
+fn a_batch_that_gets_large_is_cut() {
+    fn large() -> String {
+        "x".repeat((2 << 20) + 1)
+    }
+    let large = entity_fn("Stock", |ctx: EntityContext<u32>| async move {
+        let n = ctx.state()? + 1;
+        ctx.set_state(n)?;
+        ctx.signal(Stock::id("total")).add(n)?;
+        match ctx.operation() {
+            "send" => ctx.signal(EntityId::named("Other", "k")).send("keep", large())?,
+            "fail" => return Err(Error::msg(large())),
+            _ => return Ok(large()),
+        }
+        Ok(String::new())
+    });
+    let worker = Registry::new().register(large).build().unwrap();
+    for (name, signals) in [("tell", 2), ("send", 4), ("fail", 0)] {
+        let outcome = run(&worker, None, &[(name, None); 5]);
+        assert_eq!(outcome.results.len(), 2, "{name}");
+        assert_eq!(outcome.actions.len(), signals, "{name}");
+        let state = if name == "fail" { NewState::Unchanged } else { set("2") };
+        assert_eq!(outcome.state, state, "{name}");
+    }
+}
+
+#[test]
+fn a_large_state_does_not_make_batches_of_one() {
+    let large = entity_fn("Stock", |ctx: EntityContext<String>| async move {
+        ctx.set_state(ctx.state()? + "x")?;
+        Ok::<_, Error>(1)
+    });
+    let worker = Registry::new().register(large).build().unwrap();
+    let state = format!("\"{}\"", "x".repeat(6 << 20));
+    assert_eq!(run(&worker, Some(&state), &[("grow", None); 5]).results.len(), 5);
+}
+
+#[test]
 fn signals_in_time_and_to_anyone() {
     let time = Timestamp { seconds: 9, nanos: 0 };
     let sender = entity_fn("Stock", move |ctx: EntityContext<()>| async move {
