@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use strandline_model::{EntityAction, EntityId as Id, EntityOperation, InstanceId, Timestamp};
 use uuid::Uuid;
 
+use super::proxy::check_name;
 use super::{Channel, Entity, EntityId, OneWay};
 use crate::activity::{Need, State};
 use crate::error::{Error, Result};
@@ -22,7 +23,8 @@ use crate::worker::Program;
 /// Methods of an entity take it as `&EntityContext`. Entities made of one function take an
 /// `EntityContext<S>`, by which they read and write their state of type `S`.
 ///
-/// Signals and starts leave when the operation succeeded and its batch is durable.
+/// Signals and starts leave when the operation succeeded and its batch is durable. The state, signals and
+/// starts belong to the operation: a context that is kept beyond it gives errors.
 ///
 /// ```
 /// use strandline::prelude::*;
@@ -146,7 +148,8 @@ impl<S> EntityContext<S> {
         json::encode(value, || format!("the result of {}", self.what()))
     }
 
-    /// How many operations are run together with this one.
+    /// How many operations were handed out together with this one. A batch that takes long or gets large
+    /// is cut: operations after the cut are run in a later one.
     pub fn batch_size(&self) -> usize {
         self.shared.batch_size
     }
@@ -156,16 +159,18 @@ impl<S> EntityContext<S> {
         self.shared.position
     }
 
-    /// Whether there is a state: at first the one before the operation.
+    /// Whether there is a state: at first the one before the operation. False once the operation is over.
     pub fn has_state(&self) -> bool {
         self.shared.draft.lock().as_ref().is_some_and(|draft| draft.state.is_some())
     }
 
     /// Deletes the state. If the operation succeeds, the next one begins without any.
+    ///
+    /// A context that outlives its operation deletes nothing. That is a mistake in the program, which is
+    /// logged as a warning, since there is nobody left whom an error would reach.
     pub fn delete(&self) {
-        if let Some(draft) = &mut *self.shared.draft.lock() {
-            draft.state = None;
-            draft.deleted = true;
+        if let Err(error) = self.shared.write(None, true) {
+            tracing::warn!(entity = %self.shared.entity, operation = %self.shared.name, "delete: {error}");
         }
     }
 
@@ -181,8 +186,14 @@ impl<S> EntityContext<S> {
 
     /// Starts an orchestration and returns its instance id. The entity does not hear of its end.
     ///
+    /// The start leaves when the batch is durable, so the entity does not hear either whether the id was
+    /// free. An instance of this id that is over is replaced, history and all. If one is not over, the
+    /// start is dropped: nothing tells but the hub's count of discarded messages (`IdTaken`). Without
+    /// [`instance_id`](crate::Callable::instance_id) the id is a new one.
+    ///
     /// # Errors
-    /// For a retry policy or tags, which a start from an entity can't have, and for an id that is not valid.
+    /// For a retry policy or tags, which a start from an entity can't have, and for an id or a name that is
+    /// not valid.
     pub fn start<C>(&self, orchestrator: C, input: C::Input) -> Result<InstanceId>
     where
         C: Callable<Kind = AnOrchestration>,
@@ -216,6 +227,7 @@ impl<S> EntityContext<S> {
             let text = "a start from an entity has no retry policy and no tags: leave them out";
             return Err(Error::new("InvalidRequest", format_args!("orchestrator '{name}': {text}")));
         }
+        check_name(&name, || "the name of an orchestrator".to_owned())?;
         let input = json::encode(&input, || format!("the input of orchestrator '{name}'"))?;
         let id = match call.requested_instance_id() {
             Some(id) => InstanceId::new(id)?,
@@ -236,7 +248,7 @@ impl<S> EntityContext<S> {
 
     pub(super) fn fallback<'a, T: Default>(&self, known: impl Iterator<Item = &'a str>) -> Result<T> {
         if self.operation() == "delete" {
-            self.delete();
+            self.shared.write(None, true)?;
             return Ok(T::default());
         }
         let wanted = &self.shared.operation.name;
@@ -247,18 +259,15 @@ impl<S> EntityContext<S> {
     }
 
     pub(super) fn read_state<T: DeserializeOwned + Default>(&self) -> Result<T> {
-        let text = self.shared.draft.lock().as_ref().and_then(|draft| draft.state.clone());
-        let Some(text) = text else { return Ok(T::default()) };
+        let Some(text) = self.shared.with_draft(|draft| draft.state.clone())? else {
+            return Ok(T::default());
+        };
         json::decode(Some(&text)).map_err(|error| json::unreadable::<T>(&self.what_state(), &error))
     }
 
     pub(super) fn write_state<T: Serialize>(&self, value: &T) -> Result<()> {
         let text = json::encode(value, || self.what_state())?;
-        if let Some(draft) = &mut *self.shared.draft.lock() {
-            draft.state = text.filter(|text| text != "null").map(Arc::from);
-            draft.deleted = false;
-        }
-        Ok(())
+        self.shared.write(text.filter(|text| text != "null").map(Arc::from), false)
     }
 
     fn what(&self) -> String {
@@ -284,14 +293,25 @@ impl<S: Serialize + DeserializeOwned + Default> EntityContext<S> {
 
 impl Shared {
     fn push(&self, action: EntityAction) -> Result<()> {
+        self.with_draft(|draft| draft.actions.push(action))
+    }
+
+    fn write(&self, state: Option<Arc<str>>, deleted: bool) -> Result<()> {
+        self.with_draft(|draft| {
+            draft.state = state;
+            draft.deleted = deleted;
+        })
+    }
+
+    /// What is said after the operation is lost: nobody may take it for done.
+    fn with_draft<T>(&self, f: impl FnOnce(&mut Draft) -> T) -> Result<T> {
         match &mut *self.draft.lock() {
-            Some(draft) => draft.actions.push(action),
+            Some(draft) => Ok(f(draft)),
             None => {
-                let text = "the operation is over: send signals and start orchestrations before it returns";
-                return Err(Error::new("InvalidRequest", text));
+                let text = "the operation is over: use its context before it returns";
+                Err(Error::new("InvalidRequest", text))
             }
         }
-        Ok(())
     }
 }
 

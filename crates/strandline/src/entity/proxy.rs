@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use strandline_model::limits::NAME_BYTES_MAX;
 
 use super::{Entity, EntityId};
 use crate::Json;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::json;
 
 /// Carries operations to one entity. What `#[entity]` makes of a type's methods is generic over it, so
@@ -68,12 +69,14 @@ impl<C> From<C> for AnyProxy<C> {
     }
 }
 
-/// An operation's name and input as they travel.
+/// An operation's name and input as they travel. A hub may have no way to say that a name is impossible,
+/// as with signals of an entity, so it is refused here.
 pub(crate) fn encode<I: Serialize>(
     target: &EntityId,
     operation: &str,
     input: Option<I>,
 ) -> Result<(String, Option<String>)> {
+    check_name(operation, || format!("entity '{target}': the name of an operation"))?;
     let input = match input {
         Some(input) => {
             json::encode(&input, || format!("the input of operation '{operation}' of entity '{target}'"))?
@@ -81,4 +84,14 @@ pub(crate) fn encode<I: Serialize>(
         None => None,
     };
     Ok((operation.to_owned(), input))
+}
+
+/// Refuses a name no hub takes; the error says what it is the name of.
+pub(super) fn check_name(name: &str, what: impl FnOnce() -> String) -> Result<()> {
+    let bytes = name.len();
+    if (1..=NAME_BYTES_MAX).contains(&bytes) {
+        return Ok(());
+    }
+    let text = format!("{} has 1 to {NAME_BYTES_MAX} bytes, not {bytes}", what());
+    Err(Error::new("InvalidRequest", text).non_retriable())
 }

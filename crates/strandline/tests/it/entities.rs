@@ -406,6 +406,61 @@ fn signals_in_time_and_to_anyone() {
 }
 
 #[test]
+fn impossible_names_fail_the_operation() {
+    let sender = entity_fn("Stock", |ctx: EntityContext<String>| async move {
+        let (of, name) = ctx.input::<(String, String)>()?;
+        ctx.signal(Stock::id("total")).add(1)?;
+        match of.as_str() {
+            "signal" => ctx.signal(Stock::id("b").untyped()).send(&name, ())?,
+            _ => drop(ctx.start(strandline::Call::<strandline::AnOrchestration, (), ()>::named(name), ())?),
+        }
+        Ok::<_, Error>(())
+    });
+    let worker = Registry::new().register(sender).build().unwrap();
+    let send = |of: &str, name: &str| {
+        let input = serde_json::to_string(&(of, name)).unwrap();
+        let outcome = run(&worker, None, &[("go", Some(&input))]);
+        (told(&outcome).remove(0), outcome.actions.len())
+    };
+    let long = "x".repeat(257);
+    let operation = "InvalidRequest: entity '@stock@b': the name of an operation has 1 to 256 bytes, not ";
+    let orchestrator = "InvalidRequest: the name of an orchestrator has 1 to 256 bytes, not ";
+    for (of, text) in [("signal", operation), ("start", orchestrator)] {
+        assert_eq!(send(of, ""), (format!("{text}0"), 0));
+        assert_eq!(send(of, &long), (format!("{text}257"), 0));
+        assert_eq!(send(of, &long[1..]), ("null".to_owned(), 2));
+    }
+}
+
+#[test]
+fn a_context_is_of_no_use_after_its_operation() {
+    let kept = Arc::new(std::sync::Mutex::new(Vec::<EntityContext<u32>>::new()));
+    let keeps = kept.clone();
+    let leaks = entity_fn("Stock", move |ctx: EntityContext<u32>| {
+        keeps.lock().unwrap().push(ctx.clone());
+        async move { ctx.set_state(7) }
+    });
+    let worker = Registry::new().register(leaks).build().unwrap();
+    let outcome = run(&worker, None, &[("delete", None)]);
+    assert_eq!(outcome.state, set("7"));
+    let ctx = kept.lock().unwrap().pop().unwrap();
+    let errors = [
+        ctx.state().unwrap_err(),
+        ctx.set_state(8).unwrap_err(),
+        ctx.signal(Stock::id("b")).left().unwrap_err(),
+        ctx.start(REORDER, String::new()).unwrap_err(),
+        ctx.otherwise::<()>().unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.error_type(), "InvalidRequest");
+        assert!(error.message().starts_with("the operation is over"), "{error}");
+    }
+    ctx.delete();
+    assert!(!ctx.has_state());
+    assert_eq!((ctx.key(), ctx.operation(), ctx.input::<()>().unwrap()), ("a", "delete", ()));
+}
+
+#[test]
 fn a_name_nobody_serves() {
     let worker = Registry::new().build().unwrap();
     let outcome = run(&worker, Some("1"), &[("a", None), ("b", None)]);
