@@ -1,7 +1,7 @@
 //! What `#[entity]` expands to: on an `impl` block, its methods become operations.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
     Attribute, Error, FnArg, GenericArgument, Ident, ImplItem, ImplItemFn, Item, ItemFn, ItemImpl, Pat,
@@ -43,6 +43,13 @@ struct Method<'a> {
     output: &'a ReturnType,
 }
 
+impl Method<'_> {
+    /// The conditions under which there is this operation. Whatever names it needs them.
+    fn cfgs(&self) -> impl Iterator<Item = &Attribute> {
+        self.attributes.iter().copied().filter(|attribute| attribute.path().is_ident("cfg"))
+    }
+}
+
 enum Parameter<'a> {
     /// `&EntityContext`
     Context,
@@ -70,7 +77,12 @@ fn methods(arguments: &Arguments, block: &ItemImpl) -> Result<TokenStream> {
         let ImplItem::Fn(function) = item else { continue };
         if let Some(method) = operation(function)? {
             let name = plain(method.ident);
-            if found.iter().any(|other| plain(other.ident).eq_ignore_ascii_case(&name)) {
+            // Of several under conditions at most one is there; the compiler sees to that.
+            let is_variant = |other: &Method<'_>| {
+                other.ident == method.ident && other.cfgs().next().and(method.cfgs().next()).is_some()
+            };
+            let is_same = |other: &Method<'_>| plain(other.ident).eq_ignore_ascii_case(&name);
+            if found.iter().any(|other| is_same(other) && !is_variant(other)) {
                 let text = "operations are matched ignoring ASCII case: there is one of this name already";
                 return Err(Error::new(method.ident.span(), text));
             }
@@ -84,7 +96,7 @@ fn methods(arguments: &Arguments, block: &ItemImpl) -> Result<TokenStream> {
     }
     let name = arguments.name.as_ref().map_or_else(|| plain(ident), syn::LitStr::value);
     let implementation = implement(&block.self_ty, &name, ident, &found);
-    let proxy = proxy(ident, &found);
+    let proxy = proxy(&block.self_ty, ident, &found);
     let handle = handle(&block.self_ty, ident);
     Ok(quote! {
         #[allow(unreachable_pub, reason = "operations are `pub` in private types, too")]
@@ -161,18 +173,20 @@ fn argument_name(pattern: &Pat) -> Ident {
 
 fn implement(self_ty: &Type, name: &str, ident: &Ident, methods: &[Method<'_>]) -> TokenStream {
     let proxy = proxy_ident(ident);
-    let provided =
-        methods.iter().flat_map(|method| &method.parameters).filter_map(|parameter| match parameter {
-            Parameter::Provided(ty) => Some(ty),
-            Parameter::Context => None,
-        });
-    let needs = provided.map(|ty| quote_spanned!(ty.span()=> <#ty as ::strandline::FromEntity>::need(),));
-    let operations = methods.iter().map(|method| {
-        let (name, read_only) = (plain(method.ident), method.read_only);
-        quote!(::strandline::Operation { name: #name, read_only: #read_only },)
+    let needs = methods.iter().flat_map(|method| {
+        method.parameters.iter().filter_map(move |parameter| {
+            let Parameter::Provided(ty) = parameter else { return None };
+            let cfgs = method.cfgs();
+            Some(quote_spanned!(ty.span()=> #(#cfgs)* <#ty as ::strandline::FromEntity>::need(),))
+        })
     });
-    let arms = methods.iter().enumerate().map(|(index, method)| {
-        let function = method.ident;
+    let operations = methods.iter().map(|method| {
+        let (cfgs, name, read_only) = (method.cfgs(), plain(method.ident), method.read_only);
+        quote!(#(#cfgs)* ::strandline::Operation { name: #name, read_only: #read_only },)
+    });
+    // By name: how many come before an operation depends on conditions.
+    let arms = methods.iter().map(|method| {
+        let (cfgs, function, name) = (method.cfgs(), method.ident, plain(method.ident));
         let arguments = method.parameters.iter().map(|parameter| match parameter {
             Parameter::Context => quote!(ctx,),
             Parameter::Provided(ty) => {
@@ -186,7 +200,7 @@ fn implement(self_ty: &Type, name: &str, ident: &Ident, methods: &[Method<'_>]) 
             true => quote!(::strandline::Outcome::into_result(#output)?),
             false => output,
         };
-        quote!(#index => { let output = #output; ctx.output(&output) })
+        quote!(#(#cfgs)* ::core::option::Option::Some(#name) => { let output = #output; ctx.output(&output) })
     });
     quote! {
         impl ::strandline::Entity for #self_ty {
@@ -199,7 +213,8 @@ fn implement(self_ty: &Type, name: &str, ident: &Ident, methods: &[Method<'_>]) 
             const OPERATIONS: &'static [::strandline::Operation] = &[#(#operations)*];
 
             fn needs() -> ::std::vec::Vec<::core::option::Option<::strandline::Need>> {
-                ::std::vec![#(#needs)*]
+                // No macro: its arguments can't be under conditions.
+                ::std::vec::Vec::from([#(#needs)*])
             }
 
             #[allow(clippy::let_unit_value)]
@@ -209,7 +224,8 @@ fn implement(self_ty: &Type, name: &str, ident: &Ident, methods: &[Method<'_>]) 
                 ctx: &'a ::strandline::EntityContext,
             ) -> ::strandline::OperationFuture<'a> {
                 ::std::boxed::Box::pin(async move {
-                    match operation {
+                    let known = <Self as ::strandline::EntityMethods>::OPERATIONS.get(operation);
+                    match known.map(|known| known.name) {
                         #(#arms)*
                         _ => ctx.otherwise(),
                     }
@@ -220,7 +236,7 @@ fn implement(self_ty: &Type, name: &str, ident: &Ident, methods: &[Method<'_>]) 
 }
 
 /// The same methods over a channel.
-fn proxy(ident: &Ident, methods: &[Method<'_>]) -> TokenStream {
+fn proxy(self_ty: &Type, ident: &Ident, methods: &[Method<'_>]) -> TokenStream {
     let proxy = proxy_ident(ident);
     let about = format!("The operations of [`{ident}`], sent through a channel.");
     let sent = methods.iter().map(|method| {
@@ -228,13 +244,19 @@ fn proxy(ident: &Ident, methods: &[Method<'_>]) -> TokenStream {
         let name = plain(function);
         let output = match method.output {
             ReturnType::Default => quote!(()),
-            ReturnType::Type(_, ty) if result_type(method.output) => {
-                quote_spanned!(ty.span()=> <#ty as ::strandline::Outcome>::Value)
+            ReturnType::Type(_, ty) => {
+                let meant = without_self(ty.to_token_stream(), self_ty);
+                match result_type(method.output) {
+                    true => quote_spanned!(ty.span()=> <#meant as ::strandline::Outcome>::Value),
+                    false => meant,
+                }
             }
-            ReturnType::Type(_, ty) => quote!(#ty),
         };
         let (argument, input) = match &method.input {
-            Some((name, ty)) => (quote!(#name: #ty), quote!(::core::option::Option::Some(#name))),
+            Some((name, ty)) => {
+                let ty = without_self(ty.to_token_stream(), self_ty);
+                (quote!(#name: #ty), quote!(::core::option::Option::Some(#name)))
+            }
             None => (quote!(), quote!(::core::option::Option::<()>::None)),
         };
         let span = method.input.as_ref().map_or(function.span(), |(_, ty)| ty.span());
@@ -265,6 +287,28 @@ fn proxy(ident: &Ident, methods: &[Method<'_>]) -> TokenStream {
             #(#sent)*
         }
     }
+}
+
+/// A type as it is written outside the `impl` block, where `Self` is another type.
+fn without_self(tokens: TokenStream, self_ty: &Type) -> TokenStream {
+    let mut meant = TokenStream::new();
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Ident(ident) if ident == "Self" => {
+                let is_prefix =
+                    matches!(tokens.peek(), Some(TokenTree::Punct(next)) if next.as_char() == ':');
+                meant.extend(if is_prefix { quote!(<#self_ty>) } else { quote!(#self_ty) });
+            }
+            TokenTree::Group(group) => {
+                let mut inner = Group::new(group.delimiter(), without_self(group.stream(), self_ty));
+                inner.set_span(group.span());
+                meant.extend([TokenTree::Group(inner)]);
+            }
+            other => meant.extend([other]),
+        }
+    }
+    meant
 }
 
 fn proxy_ident(ident: &Ident) -> Ident {

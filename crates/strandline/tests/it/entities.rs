@@ -477,6 +477,67 @@ fn methods_can_be_called_directly() {
     assert_eq!(stock_fn::id("a").untyped(), EntityId::named("STOCK", "a"));
 }
 
+#[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
+struct Pair {
+    one: [u8; 2],
+}
+
+impl Pair {
+    const SIZE: usize = 2;
+}
+
+#[entity(name = "Stock")]
+impl Pair {
+    #[cfg(any())]
+    pub fn never(&mut self, factor: State<Missing>, n: AlsoMissing) {}
+
+    pub fn swap(&mut self, with: Self) -> Self {
+        std::mem::replace(self, with)
+    }
+
+    #[cfg(all())]
+    pub fn either(&self) -> u8 {
+        1
+    }
+
+    #[cfg(not(all()))]
+    pub fn either(&self) -> Missing {
+        Missing
+    }
+
+    pub fn all(&self, mut more: Vec<Option<Self>>) -> Result<(Self, Vec<Option<Self>>)> {
+        more.push(None);
+        Ok((self.clone(), more))
+    }
+
+    pub fn bytes(&self, add: [u8; Self::SIZE]) -> [u8; Self::SIZE] {
+        [self.one[0] + add[0], self.one[1] + add[1]]
+    }
+}
+
+/// The types in signatures are those of the proxy, too.
+#[allow(dead_code)]
+async fn calls(ctx: OrchestrationContext) -> Result<[u8; 2]> {
+    let pair = ctx.entity(Pair::id("a"));
+    let before: Pair = pair.swap(Pair { one: [1, 2] }).await?;
+    let (_now, _more): (Pair, Vec<Option<Pair>>) = pair.all(vec![Some(before)]).await?;
+    let _one: u8 = pair.either().await?;
+    pair.bytes([1, 1]).await
+}
+
+#[test]
+fn the_own_type_and_conditions_in_signatures() {
+    let worker = Registry::new().register(Pair).build().unwrap();
+    let operations =
+        [("never", None), ("swap", Some(r#"{"one":[1,2]}"#)), ("either", None), ("bytes", Some("[1,1]"))];
+    let outcome = run(&worker, None, &operations);
+    let told = told(&outcome);
+    assert!(told[0].starts_with("OperationNotFound: "), "{told:?}");
+    assert_eq!(told[1..], [r#"{"one":[0,0]}"#, "1", "[2,3]"]);
+    let all = run(&worker, None, &[("all", Some(r#"[{"one":[1,2]}]"#))]);
+    assert_eq!(self::told(&all), [r#"[{"one":[0,0]},[{"one":[1,2]},null]]"#]);
+}
+
 #[test]
 fn names_of_entities() {
     let worker = Registry::new().register(Stock).state(1u32).build().unwrap();
