@@ -495,12 +495,12 @@ impl Pair {
         std::mem::replace(self, with)
     }
 
-    #[cfg(all())]
+    #[cfg(test)]
     pub fn either(&self) -> u8 {
         1
     }
 
-    #[cfg(not(all()))]
+    #[cfg(not(test))]
     pub fn either(&self) -> Missing {
         Missing
     }
