@@ -27,9 +27,25 @@ const HISTORY_PAGE: usize = 10_000;
 pub struct Purged {
     /// Instances that are gone; with children, if they were asked for.
     pub purged: u64,
-    /// Nothing remains of what was asked for. False when time ran out, or when something is not over:
-    /// ask again to go on.
+    /// Nothing remains of what was asked for. False when something is [not over](Self::not_over), or when
+    /// time ran out, which is all that it can be if nothing is not over: then ask again to go on.
     pub complete: bool,
+    /// Instances asked for that remain because they are not over or, with children, one below them is
+    /// not. To ask again is of use once that is over.
+    pub not_over: u64,
+}
+
+impl Purged {
+    const ALL: Self = Self { purged: 0, complete: true, not_over: 0 };
+
+    /// What both did.
+    fn and(self, other: Self) -> Self {
+        Self {
+            purged: self.purged + other.purged,
+            complete: self.complete && other.complete,
+            not_over: self.not_over + other.not_over,
+        }
+    }
 }
 
 impl<O> Instance<O> {
@@ -118,8 +134,13 @@ impl Client {
     /// # use strandline::prelude::*;
     /// # async fn f(client: Client) -> Result<()> {
     /// let old = client.query().completed_to("2026-01-01T00:00:00Z".parse()?);
-    /// while !client.purge_where(old.clone()).timeout(secs(10)).await?.complete {
-    ///     println!("still purging");
+    /// loop {
+    ///     let part = client.purge_where(old.clone()).recursive().timeout(secs(10)).await?;
+    ///     // What is not over would be asked for without end.
+    ///     if part.complete || part.purged == 0 {
+    ///         break;
+    ///     }
+    ///     println!("{} purged, going on", part.purged);
     /// }
     /// # Ok(()) }
     /// ```
@@ -141,8 +162,9 @@ impl Client {
         let ids: Vec<InstanceId> = ids.into_iter().map(parse).collect::<Result<_>>()?;
         let purges = ids.into_iter().map(|id| self.purge_one(id, None));
         let outcomes: Vec<Outcome> = stream::iter(purges).buffer_unordered(AT_ONCE).try_collect().await?;
-        let purged = outcomes.iter().filter(|o| **o == Outcome::Gone).count() as u64;
-        Ok(Purged { purged, complete: !outcomes.contains(&Outcome::NotOver) })
+        let count = |wanted| outcomes.iter().filter(|o| **o == wanted).count() as u64;
+        let (purged, not_over) = (count(Outcome::Gone), count(Outcome::NotOver));
+        Ok(Purged { purged, complete: not_over == 0, not_over })
     }
 
     /// Removes one instance, if it is (still) that execution.
@@ -157,15 +179,14 @@ impl Client {
     }
 
     /// Removes a tree of instances, children before their parents, so that what was not reached is still
-    /// found from above.
-    async fn purge_tree(&self, root: InstanceId) -> Result<u64> {
-        let mut purged = 0;
+    /// found from above. Counts what is gone, also when it stops with an error.
+    async fn purge_tree(&self, root: InstanceId, purged: &mut u64) -> Result<()> {
         let mut stack = vec![Visit { id: root, parent: None, execution: None }];
         while let Some(Visit { id, parent, execution }) = stack.pop() {
             if let Some(execution) = execution {
                 // Its children are gone.
                 let outcome = self.purge_one(id, Some(execution)).await?;
-                purged += u64::from(outcome == Outcome::Gone);
+                *purged += u64::from(outcome == Outcome::Gone);
                 continue;
             }
             let Some(status) = self.status_of(&id).await? else { continue };
@@ -181,7 +202,7 @@ impl Client {
             let visit = |child| Visit { id: child, parent: Some(id.clone()), execution: None };
             stack.extend(children.into_iter().map(visit));
         }
-        Ok(purged)
+        Ok(())
     }
 
     async fn status_of(&self, id: &InstanceId) -> Result<Option<InstanceStatus>> {
@@ -250,7 +271,9 @@ impl Purge<'_> {
 
     async fn purge(self) -> Result<u64> {
         if self.recursive {
-            return self.client.purge_tree(self.id).await;
+            let mut purged = 0;
+            self.client.purge_tree(self.id, &mut purged).await?;
+            return Ok(purged);
         }
         let command = Command::Purge { id: self.id.clone(), execution: None };
         match self.client.hub.command(&self.id, command).await.map_err(call_error)? {
@@ -302,15 +325,14 @@ impl PurgeWhere {
     async fn purge(self) -> Result<Purged> {
         let end = self.timeout.map(|timeout| Instant::now() + timeout);
         let Some(query) = self.query.clone().only_over() else {
-            return Ok(Purged { purged: 0, complete: true });
+            return Ok(Purged::ALL);
         };
-        let mut done = Purged { purged: 0, complete: true };
+        let mut done = Purged::ALL;
         let mut pages = query.with_payloads(false).pages();
         while let Some(page) = pages.try_next().await? {
             let purges = page.instances.into_iter().map(|instance| self.purge_listed(instance));
             let outcomes: Vec<Purged> = stream::iter(purges).buffer_unordered(AT_ONCE).try_collect().await?;
-            done.purged += outcomes.iter().map(|o| o.purged).sum::<u64>();
-            done.complete &= outcomes.iter().all(|o| o.complete);
+            done = outcomes.into_iter().fold(done, Purged::and);
             if page.continuation_token.is_some() && end.is_some_and(|end| Instant::now() >= end) {
                 done.complete = false;
                 break;
@@ -323,12 +345,13 @@ impl PurgeWhere {
         if !self.recursive {
             // Another execution may have taken its place: nobody asked for that one.
             let outcome = self.client.purge_one(instance.id, Some(instance.execution)).await?;
-            return Ok(Purged { purged: u64::from(outcome == Outcome::Gone), complete: true });
+            return Ok(Purged { purged: u64::from(outcome == Outcome::Gone), ..Purged::ALL });
         }
-        match self.client.purge_tree(instance.id).await {
-            Ok(purged) => Ok(Purged { purged, complete: true }),
+        let mut purged = 0;
+        match self.client.purge_tree(instance.id, &mut purged).await {
+            Ok(()) => Ok(Purged { purged, ..Purged::ALL }),
             Err(error) if error.error_type() == "InstanceNotOver" => {
-                Ok(Purged { purged: 0, complete: false })
+                Ok(Purged { purged, complete: false, not_over: 1 })
             }
             Err(error) => Err(error),
         }

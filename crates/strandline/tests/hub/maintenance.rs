@@ -35,6 +35,7 @@ async fn grows(ctx: OrchestrationContext, depth: u32) -> Result<u32> {
 async fn leaves_a_child(ctx: OrchestrationContext, _: ()) -> Result<()> {
     ctx.call(works, "x".to_owned()).await?;
     let _running = ctx.call(waits.instance_id("left"), ());
+    ctx.call(works, "y".to_owned()).await?;
     Ok(())
 }
 
@@ -107,12 +108,16 @@ async fn a_tree_with_a_running_child_is_purged_once_that_is_over() -> Result<()>
     let client = hub.client();
     let run = client.start(leaves_a_child, ()).instance_id("root").await?;
     run.output().await?;
+    assert_eq!(client.query().count().await?, 4);
+    let all = client.query().name("leaves_a_child");
+    for purged in [1, 0] {
+        let part = client.purge_where(all.clone()).recursive().await?;
+        assert_eq!(part, Purged { purged, complete: false, not_over: 1 });
+        assert_eq!(client.query().count().await?, 3, "the child that comes last went first");
+    }
     let error = run.purge().recursive().await.unwrap_err();
     assert!(error.is::<InstanceNotOver>() && error.message().contains("'left'"), "{error:?}");
     assert!(run.status().await?.is_some(), "from the root the rest is still found");
-    let all = client.query().name("leaves_a_child");
-    let purged = client.purge_where(all.clone()).recursive().await?;
-    assert_eq!(purged, Purged { purged: 0, complete: false });
     client.instance::<()>("left")?.terminate("enough").await?;
     assert!(client.purge_where(all).recursive().await?.complete);
     assert_eq!(client.query().count().await?, 0);
@@ -138,10 +143,10 @@ async fn a_purge_by_conditions_leaves_the_rest_alone() -> Result<()> {
     }
     flush(&hub);
     let running = client.query().status(RuntimeStatus::Running);
-    assert_eq!(client.purge_where(running.clone()).await?, Purged { purged: 0, complete: true });
+    assert_eq!(client.purge_where(running.clone()).await?, Purged { purged: 0, complete: true, not_over: 0 });
     assert_eq!(running.count().await?, 1);
     let failed = client.query().status(RuntimeStatus::Failed).status(RuntimeStatus::Running);
-    assert_eq!(client.purge_where(failed).await?, Purged { purged: 1, complete: true });
+    assert_eq!(client.purge_where(failed).await?, Purged { purged: 1, complete: true, not_over: 0 });
     let old = client.query().created_to(middle).page_size(4);
     let mut parts = Vec::new();
     loop {
@@ -166,10 +171,10 @@ async fn several_are_purged_by_their_ids() -> Result<()> {
     for id in &ids[..60] {
         client.start(works, "x".to_owned()).instance_id(id).await?.output().await?;
     }
-    assert_eq!(client.purge_ids(&ids).await?, Purged { purged: 60, complete: true });
-    assert_eq!(client.purge_ids(&ids).await?, Purged { purged: 0, complete: true });
+    assert_eq!(client.purge_ids(&ids).await?, Purged { purged: 60, complete: true, not_over: 0 });
+    assert_eq!(client.purge_ids(&ids).await?, Purged { purged: 0, complete: true, not_over: 0 });
     client.start(waits, ()).instance_id("i-7").await?;
-    assert_eq!(client.purge_ids(&ids).await?, Purged { purged: 0, complete: false });
+    assert_eq!(client.purge_ids(&ids).await?, Purged { purged: 0, complete: false, not_over: 1 });
     assert!(client.purge_ids([""]).await.is_err());
     Ok(())
 }
