@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use strandline_model::{
     Action, EntityId, EntityOperation, EntityOutcome, ExecutionId, FailureDetails, HistoryEvent, InstanceId,
-    Timestamp,
+    OrchestrationSpan, Timestamp,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,8 @@ pub struct Turn {
     /// What this turn adds to the history before its own actions: `OrchestratorStarted` (its
     /// timestamp is the turn's current time), then the events delivered, in order.
     pub new: Vec<Arc<HistoryEvent>>,
+    /// What the turn before said of the execution's span.
+    pub span: Option<OrchestrationSpan>,
 }
 
 /// What a turn decided.
@@ -36,6 +38,8 @@ pub struct TurnOutcome {
     pub actions: Vec<Action>,
     /// `None` leaves the custom status as it is; `Some(None)` clears it.
     pub custom_status: Option<Option<String>>,
+    /// What the next turn is told of the execution's span; `None` leaves it as it is.
+    pub span: Option<OrchestrationSpan>,
 }
 
 /// Runs turns on one engine thread, and may keep suspended orchestrators between them. Not `Send`.

@@ -172,6 +172,7 @@ fn one_commit_holds_state_replies_signals_and_starts() {
                 operation: "hello".to_owned(),
                 input: None,
                 scheduled_time: None,
+                trace: None,
             },
             EntityAction::Start {
                 instance_id: "started".to_owned(),
@@ -179,6 +180,7 @@ fn one_commit_holds_state_replies_signals_and_starts() {
                 version: None,
                 input: None,
                 scheduled_start: None,
+                trace: None,
             },
         ];
         pipe.finish(&batch, EntityOutcome { actions, ..done(1, "new") });

@@ -20,6 +20,7 @@ fn activity() -> ActionKind {
         input: None,
         tags: Default::default(),
         timeout: None,
+        trace: None,
     }
 }
 

@@ -140,6 +140,7 @@ impl Instance {
             inbox: self.inbox.clone(),
             open: self.open.clone(),
             sections: self.sections.clone(),
+            span: self.span.clone(),
             history,
             flushed: crate::instance::Flushed {
                 in_chunks: self.flushed.in_chunks,

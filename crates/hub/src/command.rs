@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use strandline_model::{
     Action, ActionKind, EntityAction, EntityOperation, EntityOutcome, ExecutionId, FailureDetails,
-    InstanceId, NewState, RuntimeStatus, Timestamp,
+    InstanceId, NewState, OrchestrationSpan, RuntimeStatus, Timestamp,
 };
 
 use crate::message::{LockOwner, Message, MessageBody};
@@ -158,6 +158,7 @@ fn action_weight(action: &Action) -> usize {
         ActionKind::LockEntities { lock_set, .. } => lock_set.iter().map(String::len).sum(),
         ActionKind::CreateTimer { .. }
         | ActionKind::UnlockEntity { .. }
+        | ActionKind::Terminate { .. }
         | ActionKind::Cancel { .. }
         | ActionKind::Part { .. } => 0,
     }
@@ -225,6 +226,8 @@ pub struct TurnFinished {
     pub time: Timestamp,
     pub actions: Vec<Action>,
     pub custom_status: Option<Option<String>>,
+    /// What it says of the execution's span; `None`: as before.
+    pub span: Option<OrchestrationSpan>,
     /// For the execution that continue-as-new begins.
     pub next_execution: ExecutionId,
     pub next_seed: u64,

@@ -28,6 +28,7 @@ impl Instance {
             input: created.input.clone(),
             tags,
             parent,
+            trace: created.trace.clone(),
         }
     }
 

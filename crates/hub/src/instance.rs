@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use strandline_model::{
-    EventKind, ExecutionId, ExecutionStarted, HistoryEvent, InstanceId, RuntimeStatus, Timestamp,
+    EventKind, ExecutionId, ExecutionStarted, HistoryEvent, InstanceId, OrchestrationSpan, RuntimeStatus,
+    Timestamp,
 };
 
 use crate::reply::InstanceStatus;
@@ -35,6 +36,8 @@ pub struct Instance {
     pub before_start: bool,
     /// Actions this execution has taken.
     pub actions: u32,
+    /// What its last turn said of the execution's span.
+    pub span: Option<OrchestrationSpan>,
     pub(crate) inbox_bytes: usize,
     pub(crate) flushed: Flushed,
 }
@@ -191,6 +194,7 @@ impl Instance {
             pending: true,
             before_start,
             actions: 0,
+            span: None,
             inbox_bytes: 0,
             flushed: Flushed::default(),
         };
@@ -304,6 +308,7 @@ impl Instance {
             pending: row.pending,
             before_start: row.before_start,
             actions: row.actions,
+            span: row.span,
             inbox_bytes,
             flushed: Flushed { in_chunks: base, chunks: row.chunks, dropped: Vec::new() },
         }
@@ -343,6 +348,7 @@ impl Instance {
             pending: self.pending,
             before_start: self.before_start,
             sections: self.sections.iter().map(|(id, section)| section.to_row(id)).collect(),
+            span: self.span.clone(),
         }
     }
 }
@@ -367,6 +373,7 @@ impl PartialEq for Instance {
             && self.pending == other.pending
             && self.before_start == other.before_start
             && self.actions == other.actions
+            && self.span == other.span
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use strandline_model::{EntityOperation, FailureDetails, ParentInstance, Timestamp};
+use strandline_model::{EntityOperation, FailureDetails, ParentInstance, Timestamp, TraceContext};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Message {
@@ -68,6 +68,8 @@ pub struct StartChild {
     pub tags: BTreeMap<String, String>,
     #[prost(message, required, tag = "5")]
     pub parent: ParentInstance,
+    #[prost(message, optional, boxed, tag = "6")]
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// To the parent: the end of one of its sub-orchestrations.
@@ -155,6 +157,8 @@ pub struct StartNew {
     pub input: Option<String>,
     #[prost(message, optional, tag = "4")]
     pub scheduled_start: Option<Timestamp>,
+    #[prost(message, optional, boxed, tag = "5")]
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// The parent of a sub-orchestration goes on and waits for it anew.

@@ -5,7 +5,9 @@
 //! What [`crate::evolve`] does for a (kind, version) never changes; new behaviour is a new version.
 
 use prost::Message as _;
-use strandline_model::{EntityOperation, FailureDetails, HistoryEvent, InstanceId, Timestamp};
+use strandline_model::{
+    EntityOperation, FailureDetails, HistoryEvent, InstanceId, OrchestrationSpan, Timestamp,
+};
 
 use crate::message::{LockOwner, Message, MessageBody, StartNew};
 
@@ -89,6 +91,9 @@ pub struct Committed {
     /// The next execution, when this one continues as new.
     #[prost(message, optional, tag = "10")]
     pub next: Option<Next>,
+    /// What the turn said of the execution's span; absent: as before.
+    #[prost(message, optional, tag = "11")]
+    pub span: Option<OrchestrationSpan>,
 }
 
 /// An optional text, itself optional in a record.

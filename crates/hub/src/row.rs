@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use strandline_model::{EntityOperation, HistoryEvent, Timestamp};
+use strandline_model::{EntityOperation, HistoryEvent, OrchestrationSpan, Timestamp};
 
 use crate::message::LockOwner;
 
@@ -59,6 +59,8 @@ pub struct InstanceRow {
     /// Critical sections it is in or waits for.
     #[prost(message, repeated, tag = "18")]
     pub sections: Vec<SectionRow>,
+    #[prost(message, optional, tag = "19")]
+    pub span: Option<OrchestrationSpan>,
 }
 
 /// A critical section of an execution.

@@ -49,6 +49,7 @@ fn fails_too_soon(hub: &mut Hub, name: &str, task: i32) {
         custom_status: None,
         next_execution: ExecutionId(0),
         next_seed: 0,
+        span: None,
     };
     hub.run(Command::TurnFinished(Box::new(turn)));
 }

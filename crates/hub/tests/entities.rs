@@ -23,12 +23,12 @@ fn state(hub: &Hub, entity: &str) -> Option<String> {
 
 fn send(name: &str, target: &str) -> EntityAction {
     let (target, operation) = (target.to_owned(), name.to_owned());
-    EntityAction::Signal { target, operation, input: None, scheduled_time: None }
+    EntityAction::Signal { target, operation, input: None, scheduled_time: None, trace: None }
 }
 
 fn begin(name: &str, instance_id: &str) -> EntityAction {
     let (name, instance_id) = (name.to_owned(), instance_id.to_owned());
-    EntityAction::Start { instance_id, name, version: None, input: None, scheduled_start: None }
+    EntityAction::Start { instance_id, name, version: None, input: None, scheduled_start: None, trace: None }
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn second_scenario() -> Hub {
         operation: "hello".to_owned(),
         input: Some("1".to_owned()),
         scheduled_time: Some(soon),
+        trace: None,
     };
     let start = EntityAction::Start {
         instance_id: String::new(),
@@ -73,6 +74,7 @@ fn second_scenario() -> Hub {
         version: Some("2".to_owned()),
         input: Some("{}".to_owned()),
         scheduled_start: Some(later),
+        trace: None,
     };
     let outcome = EntityOutcome {
         results: vec![

@@ -167,6 +167,7 @@ fn what_comes_late_does_not_bring_it_back() {
         custom_status: None,
         next_execution: Default::default(),
         next_seed: 0,
+        span: None,
     };
     hub.terminate("a", false);
     hub.purge("a");

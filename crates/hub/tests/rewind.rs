@@ -287,6 +287,7 @@ fn events_no_turn_saw_come_back_in_order() {
         custom_status: None,
         next_execution: Default::default(),
         next_seed: 0,
+        span: None,
     };
     hub.raise("a", "First");
     hub.raise("a", "Second");

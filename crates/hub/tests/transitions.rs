@@ -390,6 +390,7 @@ fn a_turn_that_does_not_fit_is_discarded_whole() {
         custom_status: None,
         next_execution: Default::default(),
         next_seed: 0,
+        span: None,
     };
     let wrong = [
         strandline_hub::TurnFinished { seen: 1, ..turn.clone() },

@@ -4,6 +4,7 @@ use std::time::Duration;
 use crate::{
     EntityLockRequested, EntityOperationCalled, EntityOperationSignaled, EntityUnlockSent, EventKind,
     EventSent, FailureDetails, HistoryEvent, SubOrchestrationCreated, TaskScheduled, TimerCreated, Timestamp,
+    TraceContext,
 };
 
 /// What a turn decided. Actions are never stored: the hub turns them into history events.
@@ -24,6 +25,7 @@ pub enum ActionKind {
         tags: BTreeMap<String, String>,
         /// Fails the task with `TimeoutError` when one dispatch takes longer.
         timeout: Option<Duration>,
+        trace: Option<Box<TraceContext>>,
     },
     CreateTimer {
         fire_at: Timestamp,
@@ -36,6 +38,7 @@ pub enum ActionKind {
         tags: BTreeMap<String, String>,
         /// The parent neither waits for it nor hears of its end.
         fire_and_forget: bool,
+        trace: Option<Box<TraceContext>>,
     },
     SendEvent {
         instance_id: String,
@@ -71,6 +74,13 @@ pub enum ActionKind {
         section_id: String,
         target: String,
     },
+    /// Terminates another instance; leaves no event of its own.
+    Terminate {
+        instance_id: String,
+        reason: Option<String>,
+        /// Also its running sub-orchestrations, and theirs.
+        recursive: bool,
+    },
     /// The result of task `target` is no longer wanted. Idempotent; ignored for finished tasks.
     /// A timer leaves the timer index; an activity's cancellation token fires; a sub-orchestration
     /// is terminated.
@@ -88,17 +98,32 @@ pub enum ActionKind {
 
 impl ActionKind {
     /// The history event that records the action. Gives back what leaves no event of its own: a
-    /// cancellation, a parting or a completion.
-    pub fn into_event(self) -> Result<EventKind, Self> {
+    /// termination, a cancellation, a parting or a completion.
+    pub fn into_event(self) -> Result<EventKind, Box<Self>> {
         Ok(match self {
-            Self::ScheduleTask { name, version, input, tags, timeout } => {
+            Self::ScheduleTask { name, version, input, tags, timeout, trace } => {
                 let timeout_nanos = timeout.map(|t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX));
-                EventKind::TaskScheduled(TaskScheduled { name, version, input, tags, timeout_nanos })
+                EventKind::TaskScheduled(TaskScheduled { name, version, input, tags, timeout_nanos, trace })
             }
             Self::CreateTimer { fire_at } => EventKind::TimerCreated(TimerCreated { fire_at }),
-            Self::CreateSubOrchestration { instance_id, name, version, input, tags, fire_and_forget } => {
-                let created =
-                    SubOrchestrationCreated { instance_id, name, version, input, tags, fire_and_forget };
+            Self::CreateSubOrchestration {
+                instance_id,
+                name,
+                version,
+                input,
+                tags,
+                fire_and_forget,
+                trace,
+            } => {
+                let created = SubOrchestrationCreated {
+                    instance_id,
+                    name,
+                    version,
+                    input,
+                    tags,
+                    fire_and_forget,
+                    trace,
+                };
                 EventKind::SubOrchestrationCreated(created)
             }
             Self::SendEvent { instance_id, name, input } => {
@@ -128,7 +153,9 @@ impl ActionKind {
             Self::UnlockEntity { section_id, target } => {
                 EventKind::EntityUnlockSent(EntityUnlockSent { section_id, target })
             }
-            Self::Cancel { .. } | Self::Part { .. } | Self::Complete(_) => return Err(self),
+            Self::Terminate { .. } | Self::Cancel { .. } | Self::Part { .. } | Self::Complete(_) => {
+                return Err(Box::new(self));
+            }
         })
     }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::limits::{INSTANCE_ID_BYTES_MAX, NAME_BYTES_MAX};
-use crate::{FailureDetails, InstanceId, Timestamp, is_refused};
+use crate::{FailureDetails, InstanceId, Timestamp, TraceContext, is_refused};
 
 /// The identity of an entity: its name, which is one of the worker's, and a key. Written `@name@key`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +88,8 @@ pub struct EntityOperation {
     /// Not before then.
     #[prost(message, optional, tag = "5")]
     pub scheduled_time: Option<Timestamp>,
+    #[prost(message, optional, boxed, tag = "6")]
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// An orchestration that waits for the result of an operation.
@@ -116,6 +118,7 @@ pub enum EntityAction {
         input: Option<String>,
         /// Not before then.
         scheduled_time: Option<Timestamp>,
+        trace: Option<Box<TraceContext>>,
     },
     /// Starts an orchestration that nobody waits for.
     Start {
@@ -126,6 +129,7 @@ pub enum EntityAction {
         input: Option<String>,
         /// Not before then.
         scheduled_start: Option<Timestamp>,
+        trace: Option<Box<TraceContext>>,
     },
 }
 

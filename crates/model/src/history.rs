@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::{FailureDetails, Origin, RuntimeStatus, Timestamp};
+use crate::{FailureDetails, Origin, RuntimeStatus, Timestamp, TraceContext};
 
 /// One fact of an execution's history. Append-only; replay reads them in order.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -238,6 +238,8 @@ pub struct TaskScheduled {
     /// Nanoseconds one dispatch may take.
     #[prost(uint64, optional, tag = "5")]
     pub timeout_nanos: Option<u64>,
+    #[prost(message, optional, boxed, tag = "6")]
+    pub trace: Option<Box<TraceContext>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -270,6 +272,8 @@ pub struct SubOrchestrationCreated {
     pub tags: BTreeMap<String, String>,
     #[prost(bool, tag = "6")]
     pub fire_and_forget: bool,
+    #[prost(message, optional, boxed, tag = "7")]
+    pub trace: Option<Box<TraceContext>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -13,6 +13,7 @@ mod ids;
 pub mod limits;
 mod status;
 mod time;
+mod trace;
 
 pub use action::{Action, ActionKind, Completion, Origin};
 pub use entity::{
@@ -31,3 +32,4 @@ use ids::is_refused;
 pub use ids::{ExecutionId, InstanceId, InvalidId, partition_of};
 pub use status::RuntimeStatus;
 pub use time::{InvalidTimestamp, Timestamp};
+pub use trace::{OrchestrationSpan, TraceContext};

@@ -55,6 +55,7 @@ impl Request {
                 input: call.input,
                 tags: call.tags,
                 timeout: call.timeout,
+                trace: None,
             },
             Self::SubOrchestration(call) => create(core, call, false),
         }
@@ -69,6 +70,7 @@ fn create(core: &mut Core, call: SubOrchestrationCall, fire_and_forget: bool) ->
         input: call.input,
         tags: call.tags,
         fire_and_forget,
+        trace: None,
     }
 }
 

@@ -179,6 +179,7 @@ pub fn describe(action: &Action) -> String {
         }
         ActionKind::LockEntities { lock_set, .. } => format!("lock of {}", lock_set.join(", ")),
         ActionKind::UnlockEntity { target, .. } => format!("unlock of {target}"),
+        ActionKind::Terminate { instance_id, .. } => format!("termination of {instance_id}"),
         ActionKind::Cancel { target } => format!("cancellation of task {target}"),
         ActionKind::Part { from } => format!("parting from the history at {from}"),
         ActionKind::Complete(_) => "the end of the orchestration".to_owned(),

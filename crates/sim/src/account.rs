@@ -200,7 +200,13 @@ impl Act {
         let mut signal = |to: String, act: Self, at: Option<i64>| {
             let input = Some(act.input(&format!("{token}+")));
             let scheduled_time = at.map(Timestamp::from_millis);
-            actions.push(EntityAction::Signal { target: to, operation: act.name(), input, scheduled_time });
+            actions.push(EntityAction::Signal {
+                target: to,
+                operation: act.name(),
+                input,
+                scheduled_time,
+                trace: None,
+            });
         };
         match self.kind {
             Kind::Mint | Kind::Credit | Kind::Flaky => account.balance += first,
@@ -232,6 +238,7 @@ impl Act {
                     version: None,
                     input: Some(program::spawned(first as u64)),
                     scheduled_start: None,
+                    trace: None,
                 });
             }
             Kind::Bad => {

@@ -44,6 +44,7 @@ impl World {
             input: Some(act.input(&format!("c{token}"))),
             caller: None,
             scheduled_time: later.map(|nanos| self.now().saturating_add(Duration::from_nanos(nanos))),
+            trace: None,
         };
         self.coverage.hit("call/signal");
         let kind = CallKind::Signal { operation: operation.clone() };

@@ -102,7 +102,7 @@ impl Worker {
         if !held.execution.is_over() {
             self.held.insert(key, held);
         }
-        Ok(TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status })
+        Ok(TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status, span: None })
     }
 
     fn build(&self, turn: &Turn, past: &[Arc<HistoryEvent>]) -> Held {

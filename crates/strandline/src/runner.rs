@@ -142,7 +142,7 @@ impl TurnRunner for Runner {
         if !execution.is_over() {
             self.keep(turn.instance, turn.execution, execution);
         }
-        TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status }
+        TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status, span: None }
     }
 
     fn forget(&mut self, instance: &InstanceId) {
@@ -155,5 +155,5 @@ fn failed(turn: &Turn, failure: FailureDetails) -> TurnOutcome {
     let past = turn.past.iter().flatten();
     let id = past.map(|event| event.id).max().unwrap_or(-1) + 1;
     let kind = ActionKind::Complete(Completion::Failed { failure, origin: Origin::Unknown });
-    TurnOutcome { actions: vec![Action { id, kind }], custom_status: None }
+    TurnOutcome { actions: vec![Action { id, kind }], custom_status: None, span: None }
 }

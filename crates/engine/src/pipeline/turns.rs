@@ -125,6 +125,7 @@ impl<T: Ticket> Pipeline<T> {
             seen,
             past,
             new,
+            span: instance.span.clone(),
         };
         self.now = self.now.max(time);
         self.turns_out.insert(id.clone(), out);
@@ -152,6 +153,7 @@ impl<T: Ticket> Pipeline<T> {
             time: out.time,
             actions: outcome.actions,
             custom_status: outcome.custom_status,
+            span: outcome.span,
             next_execution: ExecutionId(entropy()),
             next_seed: entropy() as u64,
         };

@@ -74,9 +74,10 @@ impl TurnRunner for ChainRunner {
                 input: Some(id.to_string()),
                 tags: BTreeMap::new(),
                 timeout: None,
+                trace: None,
             }
         };
-        TurnOutcome { actions: vec![Action { id, kind }], custom_status: None }
+        TurnOutcome { actions: vec![Action { id, kind }], custom_status: None, span: None }
     }
 
     fn forget(&mut self, instance: &InstanceId) {

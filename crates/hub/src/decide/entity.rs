@@ -195,22 +195,22 @@ fn carry_out(
     };
     let id = ids.next().unwrap_or_default();
     match action {
-        EntityAction::Signal { target, operation, input, scheduled_time } => {
+        EntityAction::Signal { target, operation, input, scheduled_time, trace } => {
             let Ok(target) = EntityId::parse(&target) else { return false };
             let valid = fits(&operation, &input);
             let request_id = guid(id);
             let operation =
-                EntityOperation { request_id, name: operation, input, caller: None, scheduled_time };
+                EntityOperation { request_id, name: operation, input, caller: None, scheduled_time, trace };
             if valid {
                 committed.signals.push(SignalSent { target: target.to_string(), operation });
             }
             valid
         }
-        EntityAction::Start { instance_id, name, version, input, scheduled_start } => {
+        EntityAction::Start { instance_id, name, version, input, scheduled_start, trace } => {
             let instance_id = if instance_id.is_empty() { format!("{id:032x}") } else { instance_id };
             let valid = InstanceId::new(&instance_id).is_ok() && fits(&name, &input);
             if valid {
-                let start = StartNew { name, version, input, scheduled_start };
+                let start = StartNew { name, version, input, scheduled_start, trace };
                 committed.starts.push(StartSent { instance_id, start });
             }
             valid

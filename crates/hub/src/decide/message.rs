@@ -94,6 +94,7 @@ pub(super) fn start_child(
             return refuse_child(&start, FailureDetails::new("OrchestrationAlreadyExists", message));
         }
     }
+    let (trace_parent, trace_state) = start.trace.map(|t| (t.parent, t.state)).unzip();
     let body = ExecutionStarted {
         instance_id: id.to_string(),
         execution_id: execution.0.to_be_bytes().to_vec(),
@@ -104,8 +105,8 @@ pub(super) fn start_child(
         scheduled_start: None,
         tags: start.tags,
         seed,
-        trace_parent: None,
-        trace_state: None,
+        trace_parent,
+        trace_state: trace_state.flatten(),
     };
     let started = HistoryEvent::new(now, EventKind::ExecutionStarted(Box::new(body)));
     accept(vec![Record::Created(Created { id: id.to_string(), started })])
@@ -124,6 +125,7 @@ fn start_new(
     if state.instance(id.as_str()).is_some_and(|existing| taken(existing.status())) {
         return drop_message(Discard::IdTaken);
     }
+    let (trace_parent, trace_state) = start.trace.map(|t| (t.parent, t.state)).unzip();
     let body = ExecutionStarted {
         instance_id: id.to_string(),
         execution_id: execution.0.to_be_bytes().to_vec(),
@@ -132,6 +134,8 @@ fn start_new(
         input: start.input,
         scheduled_start: start.scheduled_start,
         seed,
+        trace_parent,
+        trace_state: trace_state.flatten(),
         ..ExecutionStarted::default()
     };
     let started = HistoryEvent::new(now, EventKind::ExecutionStarted(Box::new(body)));

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
-use strandline_model::limits::{CUSTOM_STATUS_BYTES_MAX, LOCK_SET_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use strandline_model::limits::{
+    CUSTOM_STATUS_BYTES_MAX, LOCK_SET_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX,
+};
 use strandline_model::{
     Action, ActionKind, Completion, EventKind, ExecutionCompleted, ExecutionStarted, FailureDetails,
     HistoryEvent, InstanceId, Origin, RuntimeStatus, Timestamp,
@@ -10,8 +12,9 @@ use super::entity::check_entity_id;
 use super::{Decision, Discard, Effect, rewind};
 use crate::command::TurnFinished;
 use crate::instance::Instance;
+use crate::message::{MessageBody, Terminate};
 use crate::partition::Partition;
-use crate::record::{Committed, CustomStatus, Next, Record};
+use crate::record::{Committed, CustomStatus, Next, Record, Sent};
 use crate::reply::Reply;
 
 /// The result of a turn is taken whole or not at all.
@@ -29,20 +32,28 @@ pub(super) fn turn_finished(state: &Partition, turn: TurnFinished) -> Decision {
     if let [Action { kind: ActionKind::Part { from }, .. }] = turn.actions.as_slice() {
         return rewind::parted(instance, turn.time, turn.delivered, *from, turn.next_execution);
     }
-    let TurnFinished { id, execution, delivered, time, actions, custom_status, .. } = turn;
+    let TurnFinished { id, execution, delivered, time, actions, custom_status, span, .. } = turn;
     let mut committed = Committed {
         id: id.to_string(),
         time,
         turn: true,
         delivered: u32::try_from(delivered).unwrap_or(u32::MAX),
         custom_status: custom_status.map(|text| CustomStatus { text }),
+        span,
         ..Committed::default()
     };
     let mut effects = Vec::new();
+    let mut terminated = Vec::new();
     match check(instance, &actions, committed.custom_status.as_ref()) {
         Ok(()) => {
             for action in actions {
                 let next = (turn.next_execution.0, turn.next_seed);
+                if let ActionKind::Terminate { instance_id, reason, recursive } = action.kind {
+                    let body = Terminate { reason, recursive, parent_execution_id: None };
+                    let body = Some(MessageBody::Terminate(body));
+                    terminated.push(Record::Sent(Sent { instance_id, body }));
+                    continue;
+                }
                 apply(instance, action, next, &mut committed, &mut effects);
             }
         }
@@ -56,7 +67,9 @@ pub(super) fn turn_finished(state: &Partition, turn: TurnFinished) -> Decision {
     if committed.ended.is_some() || committed.next.is_some() {
         effects.push(Effect::Ended { id, execution });
     }
-    Decision { effects, ..Decision::new(vec![Record::Committed(Box::new(committed))], Reply::Accepted) }
+    let mut records = vec![Record::Committed(Box::new(committed))];
+    records.append(&mut terminated);
+    Decision { effects, ..Decision::new(records, Reply::Accepted) }
 }
 
 /// An action the hub can't carry out fails the orchestration, with the reason.
@@ -67,14 +80,11 @@ fn check(
 ) -> Result<(), FailureDetails> {
     let status_bytes = custom_status.and_then(|s| s.text.as_ref()).map_or(0, String::len);
     check_size("custom status", status_bytes, CUSTOM_STATUS_BYTES_MAX)?;
-    let mut last = -1;
+    let mut ids = BTreeSet::new();
     let mut sections = BTreeSet::new();
     for Action { id, kind } in actions {
-        if *id >= 0 {
-            if *id <= last || instance.open.contains_key(id) {
-                return Err(invalid(format!("sequence id {id} was used before")));
-            }
-            last = *id;
+        if *id >= 0 && (!ids.insert(*id) || instance.open.contains_key(id)) {
+            return Err(invalid(format!("sequence id {id} was used before")));
         }
         if let ActionKind::LockEntities { section_id, .. } = kind
             && (instance.sections.contains_key(section_id) || !sections.insert(section_id))
@@ -137,6 +147,10 @@ fn check_action(instance: &Instance, kind: &ActionKind) -> Result<(), FailureDet
             }
             lock_set.iter().try_for_each(|target| check_entity(target))
         }
+        ActionKind::Terminate { instance_id, reason, .. } => {
+            InstanceId::new(instance_id).map_err(|e| invalid(format!("terminate: {e}")))?;
+            check_size("reason", reason.as_ref().map_or(0, String::len), REASON_BYTES_MAX)
+        }
         ActionKind::Part { .. } => Err(invalid("a turn parts from the history and goes on".to_owned())),
         ActionKind::UnlockEntity { .. } | ActionKind::CreateTimer { .. } | ActionKind::Cancel { .. } => {
             Ok(())
@@ -173,19 +187,18 @@ fn apply(
     if matches!(action.kind, ActionKind::ScheduleTask { .. }) {
         effects.push(Effect::Activity { id: id.clone(), execution, task_id: action.id });
     }
-    let event = match action.kind.into_event() {
+    let event = match action.kind.into_event().map_err(|kind| *kind) {
         Ok(event) => event,
         Err(ActionKind::Complete(completion)) => {
             complete(instance, action.id, completion, next, committed);
             return;
         }
-        Err(kind) => {
-            if let ActionKind::Cancel { target } = kind {
-                committed.cancelled.push(target);
-                effects.push(Effect::CancelActivity { id: id.clone(), execution, task_id: target });
-            }
+        Err(ActionKind::Cancel { target }) => {
+            committed.cancelled.push(target);
+            effects.push(Effect::CancelActivity { id: id.clone(), execution, task_id: target });
             return;
         }
+        Err(_) => return,
     };
     committed.events.push(HistoryEvent::of_action(action.id, time, event));
 }

@@ -132,6 +132,9 @@ fn commit(instance: &mut Instance, ledger: &mut Ledger, record: Committed) {
     for task in record.cancelled {
         cancel(instance, ledger, task);
     }
+    if record.span.is_some() {
+        instance.span = record.span;
+    }
     if let Some(status) = record.custom_status {
         instance.custom_status = status.text.map(Into::into);
     }
@@ -179,6 +182,7 @@ fn apply_action(instance: &mut Instance, ledger: &mut Ledger, event: HistoryEven
                 input: signal.input.clone(),
                 caller: None,
                 scheduled_time: signal.scheduled_time,
+                trace: None,
             };
             ledger.send(&signal.target, MessageBody::Operation(operation));
         }
@@ -221,6 +225,7 @@ fn open_call(
         input: call.input.clone(),
         caller: Some(caller),
         scheduled_time: call.scheduled_time,
+        trace: None,
     }
 }
 
@@ -320,6 +325,7 @@ fn continue_as_new(instance: &mut Instance, ledger: &mut Ledger, next: Next) {
     instance.started = started.clone();
     instance.history = crate::History::default();
     instance.actions = 0;
+    instance.span = None;
     instance.accept(started);
     for event in next.carryover {
         instance.accept(Arc::new(event));

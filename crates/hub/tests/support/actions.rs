@@ -9,6 +9,7 @@ pub(crate) fn activity(name: &str) -> ActionKind {
         input: Some("1".to_owned()),
         tags: Default::default(),
         timeout: None,
+        trace: None,
     }
 }
 
@@ -20,6 +21,7 @@ pub(crate) fn child(id: &str) -> ActionKind {
         input: None,
         tags: Default::default(),
         fire_and_forget: false,
+        trace: None,
     }
 }
 

@@ -185,6 +185,7 @@ impl Hub {
             custom_status: None,
             next_execution: ExecutionId(0xabc),
             next_seed: 5,
+            span: None,
         };
         self.run(Command::TurnFinished(Box::new(finished))).reply
     }
@@ -241,6 +242,7 @@ impl Hub {
             input: Some("1".to_owned()),
             caller: None,
             scheduled_time: at,
+            trace: None,
         };
         self.run(Command::SignalEntity { id: id(entity), operation }).reply
     }

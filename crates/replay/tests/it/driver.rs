@@ -175,7 +175,7 @@ impl Hub {
     }
 
     fn event_of(&mut self, action: &Action) -> Option<EventKind> {
-        match action.kind.clone().into_event() {
+        match action.kind.clone().into_event().map_err(|kind| *kind) {
             Ok(event) => {
                 if !matches!(
                     action.kind,

@@ -480,7 +480,7 @@ fn check_sent(id: &InstanceId, record: &EntityCommitted, actions: &[EntityAction
     let mut requests = BTreeSet::new();
     for action in actions {
         match action {
-            EntityAction::Signal { target, operation, input, scheduled_time } => {
+            EntityAction::Signal { target, operation, input, scheduled_time, trace } => {
                 if !super::turns::names_entity(target) {
                     continue;
                 }
@@ -489,6 +489,7 @@ fn check_sent(id: &InstanceId, record: &EntityCommitted, actions: &[EntityAction
                     sent.target == *target
                         && (&found.name, &found.input) == (operation, input)
                         && found.scheduled_time == *scheduled_time
+                        && found.trace == *trace
                         && found.caller.is_none()
                         && requests.insert(&found.request_id)
                 });
@@ -496,12 +497,13 @@ fn check_sent(id: &InstanceId, record: &EntityCommitted, actions: &[EntityAction
                     return differs();
                 }
             }
-            EntityAction::Start { instance_id, name, version, input, scheduled_start } => {
+            EntityAction::Start { instance_id, name, version, input, scheduled_start, trace } => {
                 let asked = StartNew {
                     name: name.clone(),
                     version: version.clone(),
                     input: input.clone(),
                     scheduled_start: *scheduled_start,
+                    trace: trace.clone(),
                 };
                 let fits = starts.next().is_some_and(|sent| {
                     let given = instance_id.is_empty() && sent.instance_id.len() == 32;

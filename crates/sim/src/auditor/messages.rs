@@ -299,6 +299,7 @@ impl Auditor {
                     input: signal.input.clone(),
                     caller: None,
                     scheduled_time: signal.scheduled_time,
+                    trace: None,
                 };
                 self.send_operation(at, id, &signal.target, operation);
             }
@@ -315,6 +316,7 @@ impl Auditor {
                     input: call.input.clone(),
                     caller: Some(caller),
                     scheduled_time: call.scheduled_time,
+                    trace: None,
                 };
                 self.send_operation(at, id, &call.target, operation);
             }
@@ -397,7 +399,7 @@ pub(super) fn child_start(
         fire_and_forget: child.fire_and_forget,
     };
     let (name, version) = (child.name.clone(), child.version.clone());
-    StartChild { name, version, input: child.input.clone(), tags, parent }
+    StartChild { name, version, input: child.input.clone(), tags, parent, trace: child.trace.clone() }
 }
 
 /// The event by which a caller hears of its operation.

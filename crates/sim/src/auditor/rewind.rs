@@ -320,6 +320,7 @@ impl Auditor {
                             section_id: section_id.clone(),
                         }),
                         scheduled_time: call.scheduled_time,
+                        trace: None,
                     };
                     let section = section_id.and_then(|section| known.sections.get_mut(&section));
                     match section.filter(|section| section.regaining) {

@@ -4,7 +4,7 @@ use strandline_hub::message::LockOwner;
 use strandline_hub::row::{
     EntityRow, EntityRows, InstanceRows, LockRow, PartitionRows, QueuedKind, QueuedRow, ScheduledRow,
 };
-use strandline_model::{EntityCaller, EntityOperation, ExecutionId, InstanceId, Timestamp};
+use strandline_model::{EntityCaller, EntityOperation, ExecutionId, InstanceId, Timestamp, TraceContext};
 
 use super::{batch, hub, instance_row, own, rows_at};
 use crate::{PartitionRef, Store};
@@ -26,6 +26,7 @@ fn operation(name: &str) -> EntityOperation {
         input: Some(String::new()),
         caller: Some(caller),
         scheduled_time: Some(Timestamp { seconds: -1, nanos: 999_999_999 }),
+        trace: Some(Box::new(TraceContext { parent: "00-a-b-01".into(), state: Some(String::new()) })),
     }
 }
 

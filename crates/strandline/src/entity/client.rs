@@ -139,7 +139,10 @@ impl ClientSignals {
         let target = self.target.checked()?.clone();
         let (name, input) = encode(&self.target, operation, input)?;
         let request_id = Uuid::new_v4().to_string();
-        Ok((target, EntityOperation { request_id, name, input, caller: None, scheduled_time: self.time }))
+        Ok((
+            target,
+            EntityOperation { request_id, name, input, caller: None, scheduled_time: self.time, trace: None },
+        ))
     }
 }
 

@@ -236,7 +236,14 @@ impl<S> EntityContext<S> {
         let default = self.shared.program.settings.versioning.version_of_children();
         let version = call.requested_version().or(default).map(str::to_owned);
         let instance_id = id.to_string();
-        self.shared.push(EntityAction::Start { instance_id, name, version, input, scheduled_start })?;
+        self.shared.push(EntityAction::Start {
+            instance_id,
+            name,
+            version,
+            input,
+            scheduled_start,
+            trace: None,
+        })?;
         Ok(id)
     }
 
@@ -344,7 +351,13 @@ impl Channel for Outbox {
     fn send<I: Serialize, O>(&self, operation: &str, input: Option<I>) -> Result<()> {
         let target = self.target.checked()?.to_string();
         let (operation, input) = super::proxy::encode(&self.target, operation, input)?;
-        self.shared.push(EntityAction::Signal { target, operation, input, scheduled_time: self.time })
+        self.shared.push(EntityAction::Signal {
+            target,
+            operation,
+            input,
+            scheduled_time: self.time,
+            trace: None,
+        })
     }
 }
 

@@ -161,8 +161,14 @@ fn send<I: Serialize>(
     let mut world = world.borrow_mut();
     world.build();
     let request_id = format!("test-{}", world.next_random());
-    let operation =
-        EntityOperation { request_id: request_id.clone(), name, input, caller: None, scheduled_time };
+    let operation = EntityOperation {
+        request_id: request_id.clone(),
+        name,
+        input,
+        caller: None,
+        scheduled_time,
+        trace: None,
+    };
     match world.command(Command::SignalEntity { id: id.clone(), operation }) {
         Reply::Refused(refusal) => Err(refused(refusal, id.as_str())),
         _ => Ok(request_id),

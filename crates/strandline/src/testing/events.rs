@@ -233,10 +233,11 @@ objects! {
     ParentInstance { instance_id, execution_id, name, version, task_id, depth, fire_and_forget }
     ExecutionCompleted { status as status, result as payload, failure, origin }
     ExecutionTerminated { input as payload, recurse }
-    TaskScheduled { name, version, input as payload, tags, timeout_nanos }
+    TaskScheduled { name, version, input as payload, tags, timeout_nanos, trace }
+    TraceContext { parent, state }
     TaskCompleted { task_id, result as payload }
     TaskFailed { task_id, failure }
-    SubOrchestrationCreated { name, version, instance_id, input as payload, tags, fire_and_forget }
+    SubOrchestrationCreated { name, version, instance_id, input as payload, tags, fire_and_forget, trace }
     SubOrchestrationCompleted { task_id, result as payload }
     SubOrchestrationFailed { task_id, failure }
     TimerCreated { fire_at }

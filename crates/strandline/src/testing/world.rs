@@ -218,6 +218,7 @@ impl World {
             seen: instance.history.len(),
             past: Some(instance.history.in_memory().to_vec()),
             new: std::iter::once(Arc::new(begin)).chain(instance.inbox.iter().cloned()).collect(),
+            span: instance.span.clone(),
         };
         let (execution, seen, delivered) = (turn.execution, turn.seen, instance.inbox.len());
         let outcome = code.turns.run(turn);
@@ -229,6 +230,7 @@ impl World {
             time,
             actions: outcome.actions,
             custom_status: outcome.custom_status,
+            span: outcome.span,
             next_execution: self.next_execution(),
             next_seed: self.next_random(),
         };

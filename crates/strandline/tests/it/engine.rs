@@ -102,6 +102,7 @@ impl Engine {
             seen,
             past: (!held).then(|| self.history.clone()),
             new: new.clone(),
+            span: None,
         });
         self.history.extend(new);
         if let Some(status) = outcome.custom_status {
@@ -116,7 +117,7 @@ impl Engine {
     }
 
     fn record(&mut self, action: &Action) {
-        let kind = match action.kind.clone().into_event() {
+        let kind = match action.kind.clone().into_event().map_err(|kind| *kind) {
             Ok(kind) => kind,
             Err(ActionKind::Complete(completion)) => {
                 self.ended = Some(completion);

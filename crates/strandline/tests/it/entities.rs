@@ -217,6 +217,7 @@ fn a_failed_operation_changes_nothing() {
             operation: "take".into(),
             input: Some(n.into()),
             scheduled_time: None,
+            trace: None,
         };
         let started = EntityAction::Start {
             instance_id: "r1".into(),
@@ -224,6 +225,7 @@ fn a_failed_operation_changes_nothing() {
             version: Some("2".into()),
             input: Some("\"a\"".into()),
             scheduled_start: None,
+            trace: None,
         };
         assert_eq!(outcome.actions, [sent("1"), started], "those of the failed one are dropped");
     }
@@ -396,6 +398,7 @@ fn signals_in_time_and_to_anyone() {
         operation: operation.into(),
         input: input.map(str::to_owned),
         scheduled_time,
+        trace: None,
     };
     let [poke, left, EntityAction::Start { instance_id, scheduled_start, .. }] = &outcome.actions[..] else {
         panic!("{:?}", outcome.actions)

@@ -22,6 +22,7 @@ fn turn(id: &str, seen: usize, past: Option<Vec<Arc<HistoryEvent>>>, event: Even
         seen,
         past,
         new: new.map(|kind| Arc::new(HistoryEvent::new(Timestamp::EPOCH, kind))).into(),
+        span: None,
     }
 }
 

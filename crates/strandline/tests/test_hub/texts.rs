@@ -53,6 +53,7 @@ fn kinds() -> Vec<EventKind> {
             input: text(""),
             tags: tags.into(),
             timeout_nanos: Some(5),
+            trace: None,
         }),
         EventKind::TaskCompleted(TaskCompleted { task_id: 0, result: text("null") }),
         EventKind::TaskCompleted(TaskCompleted { task_id: 1, result: None }),
