@@ -1,5 +1,6 @@
 //! Chores of this repository: `cargo xtask`.
 
+mod protogen;
 mod sim;
 mod syscalls;
 mod tidy;
@@ -7,6 +8,7 @@ mod tidy;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
+cargo xtask protogen  writes the code of crates/proto from its .proto files
 cargo xtask tidy      checks what no compiler checks
 cargo xtask syscalls  under strace: nothing is acknowledged before it is synced
 cargo xtask sim       runs the simulator: [--seeds N] [--from SEED] [--mutants] [--mutant NAME] [--tail LINES]";
@@ -14,6 +16,7 @@ cargo xtask sim       runs the simulator: [--seeds N] [--from SEED] [--mutants] 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
+        Some("protogen") => protogen::run(),
         Some("sim") => sim::run(arguments),
         Some("syscalls") => syscalls::run(),
         Some("tidy") => tidy::run(),

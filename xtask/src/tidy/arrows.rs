@@ -7,7 +7,7 @@ const PREFIX: &str = "strandline-";
 const SERVER: &str = "server";
 
 /// Each crate and what it may be built with, of ours. `*` is everything but the server.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("model", &[]),
     ("replay", &["model"]),
     ("hub", &["model"]),
@@ -15,7 +15,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("store-local", &["model", "hub", "store"]),
     ("engine", &["model", "hub", "store"]),
     ("macros", &[]),
-    ("strandline", &["model", "replay", "hub", "store", "store-local", "engine", "macros"]),
+    ("proto", &["model"]),
+    ("strandline", &["model", "replay", "hub", "store", "store-local", "engine", "macros", "proto"]),
     ("sim", &["*"]),
     (SERVER, &["*"]),
     ("xtask", &["*"]),
