@@ -21,7 +21,7 @@ const DURABLE_TASK: &str = "durable_task.proto";
 const STRANDLINE: &str = "strandline.proto";
 
 /// Large and rare: in their place every event and action would take the room of the largest.
-const BOXED: [&str; 7] = [
+const BOXED: [&str; 12] = [
     ".HistoryEvent.kind.executionStarted",
     ".HistoryEvent.kind.executionCompleted",
     ".HistoryEvent.kind.historyState",
@@ -29,6 +29,11 @@ const BOXED: [&str; 7] = [
     ".HistoryEvent.kind.executionRewound",
     ".OrchestratorAction.kind.completeOrchestration",
     ".SendEntityMessageAction.message.entityOperationCalled",
+    ".TaskScheduledEvent.parentTraceContext",
+    ".SubOrchestrationInstanceCreatedEvent.parentTraceContext",
+    ".EntityOperationSignaledEvent.parentTraceContext",
+    ".ScheduleTaskAction.parentTraceContext",
+    ".CreateSubOrchestrationAction.parentTraceContext",
 ];
 
 /// What `strandline.proto` takes from `durable_task.proto`.

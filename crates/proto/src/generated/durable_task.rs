@@ -132,8 +132,10 @@ pub struct TaskScheduledEvent {
     pub version: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "3")]
     pub input: ::core::option::Option<::prost::alloc::string::String>,
-    #[prost(message, optional, tag = "4")]
-    pub parent_trace_context: ::core::option::Option<TraceContext>,
+    #[prost(message, optional, boxed, tag = "4")]
+    pub parent_trace_context: ::core::option::Option<
+        ::prost::alloc::boxed::Box<TraceContext>,
+    >,
     #[prost(btree_map = "string, string", tag = "5")]
     pub tags: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
@@ -167,8 +169,10 @@ pub struct SubOrchestrationInstanceCreatedEvent {
     pub version: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "4")]
     pub input: ::core::option::Option<::prost::alloc::string::String>,
-    #[prost(message, optional, tag = "5")]
-    pub parent_trace_context: ::core::option::Option<TraceContext>,
+    #[prost(message, optional, boxed, tag = "5")]
+    pub parent_trace_context: ::core::option::Option<
+        ::prost::alloc::boxed::Box<TraceContext>,
+    >,
     #[prost(btree_map = "string, string", tag = "6")]
     pub tags: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
@@ -272,8 +276,10 @@ pub struct EntityOperationSignaledEvent {
     #[prost(message, optional, tag = "5")]
     pub target_instance_id: ::core::option::Option<::prost::alloc::string::String>,
     /// Strandline only: the span of the sender.
-    #[prost(message, optional, tag = "5000")]
-    pub parent_trace_context: ::core::option::Option<TraceContext>,
+    #[prost(message, optional, boxed, tag = "5000")]
+    pub parent_trace_context: ::core::option::Option<
+        ::prost::alloc::boxed::Box<TraceContext>,
+    >,
 }
 /// An operation whose result is waited for. The entity is named in an action and in history, the caller in
 /// a work item.
@@ -474,8 +480,10 @@ pub struct ScheduleTaskAction {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    #[prost(message, optional, tag = "5")]
-    pub parent_trace_context: ::core::option::Option<TraceContext>,
+    #[prost(message, optional, boxed, tag = "5")]
+    pub parent_trace_context: ::core::option::Option<
+        ::prost::alloc::boxed::Box<TraceContext>,
+    >,
     /// Strandline only: nanoseconds one dispatch may take.
     #[prost(uint64, optional, tag = "5000")]
     pub timeout_nanos: ::core::option::Option<u64>,
@@ -491,8 +499,10 @@ pub struct CreateSubOrchestrationAction {
     pub version: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "4")]
     pub input: ::core::option::Option<::prost::alloc::string::String>,
-    #[prost(message, optional, tag = "5")]
-    pub parent_trace_context: ::core::option::Option<TraceContext>,
+    #[prost(message, optional, boxed, tag = "5")]
+    pub parent_trace_context: ::core::option::Option<
+        ::prost::alloc::boxed::Box<TraceContext>,
+    >,
     #[prost(btree_map = "string, string", tag = "6")]
     pub tags: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
