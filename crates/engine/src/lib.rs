@@ -1,5 +1,6 @@
 //! The commit pipeline as a synchronous state machine, and the runtime that drives it.
 
+pub mod dispatch;
 pub mod list;
 mod nearest;
 pub mod pipeline;

@@ -85,7 +85,7 @@ impl World {
         let EntityDispatch { at, id, token, .. } = dispatch;
         let chance = &mut self.chance;
         if let Some(pipeline) = self.node.as_mut().and_then(|n| n.pipelines.get_mut(&at)) {
-            pipeline.entity_finished(&id, token, outcome, &mut || chance.wide());
+            pipeline.entity_finished(&id, token, outcome, None, &mut || chance.wide());
         }
     }
 }

@@ -108,7 +108,7 @@ impl World {
     fn take_outcome(&mut self, done: TurnDone) {
         let chance = &mut self.chance;
         if let Some(pipeline) = self.node.as_mut().and_then(|n| n.pipelines.get_mut(&done.at)) {
-            pipeline.turn_finished(&done.instance, done.token, done.outcome, &mut || chance.wide());
+            pipeline.turn_finished(&done.instance, done.token, done.outcome, None, &mut || chance.wide());
         }
     }
 
@@ -193,6 +193,8 @@ impl World {
                     self.activities.push(Work { dispatch, reports: 0, survived: false });
                 }
                 Release::Entity(dispatch) => self.take_batch_of_entity(dispatch)?,
+                // Nobody here claims anything.
+                Release::Claimed(_) => {}
                 Release::CancelActivity { instance, execution, task_id } => {
                     let before = self.activities.len();
                     if self.chance.one_in(2) {

@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use strandline_hub::{Command, Discard, EntityFinished, EntityStatus, Lookup};
+use strandline_hub::{Command, EntityFinished, EntityStatus, Lookup};
 use strandline_model::limits::OPERATIONS_PER_BATCH;
 use strandline_model::{EntityId, EntityOutcome, InstanceId};
 use strandline_store::{PartitionRef, Store, StoreError};
 
-use super::{Input, Pipeline, Release, Ticket};
+use super::{Input, Offer, Pipeline, Release, Ticket};
 use crate::worker::EntityBatch;
 
 /// A batch somebody runs.
@@ -91,6 +91,7 @@ impl<T: Ticket> Pipeline<T> {
             let nearest = crate::nearest::nearest(entity.name(), names.iter().map(String::as_str));
             tracing::warn!(entity = %id, ?nearest, "no worker serves this entity: operations for it wait");
         }
+        self.offers.push(Offer { id: id.clone(), name: entity.name().to_owned(), version: None });
         self.unserved_entities.entry(entity.name().to_owned()).or_default().insert(id);
     }
 
@@ -108,21 +109,28 @@ impl<T: Ticket> Pipeline<T> {
                 self.park_entity(&entity_id, id);
                 continue;
             }
-            let Some(entity) = self.partition.entity(id.as_str()) else { continue };
-            let max = self.config.operations_per_batch.clamp(1, OPERATIONS_PER_BATCH);
-            let (given, operations): (Vec<u64>, Vec<_>) =
-                entity.runnable(max).map(|(number, operation)| (number, Arc::clone(operation))).unzip();
-            if given.is_empty() {
-                continue;
+            if let Some(dispatch) = self.make_batch(&id, entity_id) {
+                self.release(Release::Entity(dispatch));
             }
-            let batch = EntityBatch { entity: entity_id, state: entity.state.clone(), operations };
-            self.next_token += 1;
-            let token = self.next_token;
-            self.counters.entity_batches += 1;
-            self.counters.entity_operations += given.len() as u64;
-            self.batches_out.insert(id.clone(), BatchOut { token, given });
-            self.release(Release::Entity(EntityDispatch { at: self.at, id, token, batch }));
         }
+    }
+
+    /// Hands out the next operations of an entity, if there are any and none are out.
+    pub(super) fn make_batch(&mut self, id: &InstanceId, entity_id: EntityId) -> Option<EntityDispatch> {
+        let entity = self.partition.entity(id.as_str()).filter(|_| !self.batches_out.contains(id))?;
+        let max = self.config.operations_per_batch.clamp(1, OPERATIONS_PER_BATCH);
+        let (given, operations): (Vec<u64>, Vec<_>) =
+            entity.runnable(max).map(|(number, operation)| (number, Arc::clone(operation))).unzip();
+        if given.is_empty() {
+            return None;
+        }
+        let batch = EntityBatch { entity: entity_id, state: entity.state.clone(), operations };
+        self.next_token += 1;
+        let token = self.next_token;
+        self.counters.entity_batches += 1;
+        self.counters.entity_operations += given.len() as u64;
+        self.batches_out.insert(id.clone(), BatchOut { token, given });
+        Some(EntityDispatch { at: self.at, id: id.clone(), token, batch })
     }
 
     /// Takes the outcome of a batch; one with a token that is not out is dropped.
@@ -131,10 +139,11 @@ impl<T: Ticket> Pipeline<T> {
         id: &InstanceId,
         token: u64,
         outcome: EntityOutcome,
+        ticket: Option<T>,
         entropy: &mut dyn FnMut() -> u128,
     ) {
         let Some(out) = self.batches_out.get_mut(id).filter(|out| out.token == token) else {
-            *self.counters.discarded.entry(Discard::StaleTurn).or_default() += 1;
+            self.refuse_stale(ticket);
             return;
         };
         // Out until it is decided, but under no token any more.
@@ -142,7 +151,7 @@ impl<T: Ticket> Pipeline<T> {
         let given = std::mem::take(&mut out.given);
         let finished = EntityFinished { id: id.clone(), given, outcome, entropy: entropy() };
         let command = Command::EntityFinished(Box::new(finished));
-        self.mailbox.push_back(Input::Command { command, ticket: None });
+        self.mailbox.push_back(Input::Command { command, ticket });
     }
 
     /// A batch comes back undone: it is handed out again.

@@ -10,6 +10,7 @@
 //!    [`Pipeline::take_releases`] give out answers and activities.
 //! 5. [`Pipeline::capture`] takes what the tables lack.
 
+mod claims;
 mod entities;
 mod flush;
 mod read;
@@ -26,6 +27,7 @@ use strandline_hub::{Command, Decision, Discard, Effect, Lookup, Partition, Refu
 use strandline_model::{EventKind, ExecutionId, HistoryEvent, InstanceId, Timestamp};
 use strandline_store::{Batch, PartitionRef, Store, StoreError};
 
+pub use claims::{Claimed, ClaimedWork, Offer};
 pub use entities::EntityDispatch;
 pub use flush::PendingFlush;
 pub use read::{Answer, HistoryPage, Read};
@@ -114,6 +116,8 @@ pub struct ActivityDispatch {
     pub task_id: i32,
     /// Its `TaskScheduled`.
     pub scheduled: Arc<HistoryEvent>,
+    /// The version of the orchestration that scheduled it.
+    pub orchestration_version: Option<String>,
 }
 
 /// What leaves a partition, once its cause is durable.
@@ -122,6 +126,8 @@ pub enum Release<T> {
     Answer(T, Answer),
     Activity(ActivityDispatch),
     Entity(EntityDispatch),
+    /// What somebody claimed, or that it is no longer to be had.
+    Claimed(Claimed),
     CancelActivity {
         instance: InstanceId,
         execution: ExecutionId,
@@ -236,6 +242,9 @@ pub struct Pipeline<T> {
     unserved_entities: BTreeMap<String, BTreeSet<InstanceId>>,
     /// Entities that somebody may serve now.
     revived: Vec<InstanceId>,
+    /// What waits because nobody here serves it, and was not told of yet.
+    offers: Vec<Offer>,
+    claims: VecDeque<(InstanceId, u128)>,
 
     waiters: Lookup<InstanceId, Vec<read::Waiter<T>>>,
     chunk_starts: read::ChunkStarts,
@@ -264,7 +273,7 @@ impl<T: Ticket> Pipeline<T> {
 
     /// Input waits that could be worked on.
     pub fn has_input(&self) -> bool {
-        !self.mailbox.is_empty() && self.has_room()
+        (!self.mailbox.is_empty() || !self.claims.is_empty()) && self.has_room()
     }
 
     /// A turn could be handed out.
@@ -341,6 +350,7 @@ impl<T: Ticket> Pipeline<T> {
                 }
             }
         }
+        self.hand_out_claims(store)?;
         self.evict();
         Ok(())
     }
@@ -497,10 +507,16 @@ impl<T: Ticket> Pipeline<T> {
                 newest.find(|e| e.id == task_id && matches!(e.kind(), EventKind::TaskScheduled(_))).cloned()
             }
         };
-        let at = self.at;
-        let dispatch =
-            |scheduled| ActivityDispatch { at, instance: id.clone(), execution, task_id, scheduled };
-        Ok(scheduled.map(dispatch))
+        let instance = self.partition.instance(id.as_str());
+        let orchestration_version = instance.and_then(|i| i.start().version.clone());
+        Ok(scheduled.map(|scheduled| ActivityDispatch {
+            at: self.at,
+            instance: id.clone(),
+            execution,
+            task_id,
+            scheduled,
+            orchestration_version,
+        }))
     }
 
     /// An instance may have become ready, or be what somebody waits for.
@@ -645,6 +661,7 @@ impl<T: Ticket> Pipeline<T> {
             && self.ready.is_empty()
             && self.ready_entities.is_empty()
             && self.revived.is_empty()
+            && self.claims.is_empty()
             && self.turns_out.is_empty()
             && self.resting.is_empty()
     }

@@ -48,6 +48,8 @@ impl<T: Ticket> Pipeline<T> {
             batches_out: Lookup::default(),
             unserved_entities: BTreeMap::new(),
             revived: Vec::new(),
+            offers: Vec::new(),
+            claims: VecDeque::new(),
             waiters: Lookup::default(),
             chunk_starts: Default::default(),
             routed: BTreeMap::new(),

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use strandline_hub::{Command, Instance, TurnFinished};
+use strandline_hub::{Command, Instance, Refusal, Reply, TurnFinished};
 use strandline_model::{Empty, EventKind, ExecutionId, HistoryEvent, InstanceId, Timestamp};
 use strandline_store::{Store, StoreError};
 
-use super::{Input, Pipeline, Ticket};
+use super::{Answer, Input, Offer, Pipeline, Ticket};
 use crate::worker::{Turn, TurnOutcome, Worker, is_among};
 
 /// A turn somebody runs.
@@ -99,6 +99,17 @@ impl<T: Ticket> Pipeline<T> {
             self.resting.push(id.clone());
             return Ok(None);
         }
+        self.make_turn(id, store, holds)
+    }
+
+    /// Hands out the next turn of a loaded instance that is ready and has none out.
+    pub(super) fn make_turn(
+        &mut self,
+        id: &InstanceId,
+        store: &dyn Store,
+        holds: &dyn Fn(&InstanceId, ExecutionId, usize) -> bool,
+    ) -> Result<Option<HandedOut>, StoreError> {
+        let Some(instance) = self.partition.instance(id.as_str()) else { return Ok(None) };
         self.counters.turns += 1;
         let (execution, seen) = (instance.execution, instance.history.len());
         let past = if holds(id, execution, seen) {
@@ -138,10 +149,11 @@ impl<T: Ticket> Pipeline<T> {
         id: &InstanceId,
         token: u64,
         outcome: TurnOutcome,
+        ticket: Option<T>,
         entropy: &mut dyn FnMut() -> u128,
     ) {
         let Some(out) = self.turns_out.get_mut(id).filter(|out| out.token == token && !out.returned) else {
-            *self.counters.discarded.entry(strandline_hub::Discard::StaleTurn).or_default() += 1;
+            self.refuse_stale(ticket);
             return;
         };
         out.returned = true;
@@ -159,7 +171,28 @@ impl<T: Ticket> Pipeline<T> {
         };
         let command = Command::TurnFinished(Box::new(finished));
         // Ahead of what came meanwhile: a turn's outcome was decided before it.
-        self.mailbox.push_front(Input::Command { command, ticket: None });
+        self.mailbox.push_front(Input::Command { command, ticket });
+    }
+
+    /// A turn comes back undone: it is handed out again.
+    pub fn turn_abandoned(&mut self, id: &InstanceId, token: u64) {
+        if self.turns_out.get(id).is_some_and(|out| out.token == token && !out.returned) {
+            self.turns_out.remove(id);
+            // It may have been evicted meanwhile, so whether it is ready shows when it is handed out.
+            if !self.queued.contains(id) {
+                self.queued.insert(id.clone(), ());
+                self.ready.push_back(id.clone());
+            }
+        }
+    }
+
+    /// Something came back under a token that is not out.
+    pub(super) fn refuse_stale(&mut self, ticket: Option<T>) {
+        *self.counters.discarded.entry(strandline_hub::Discard::StaleTurn).or_default() += 1;
+        if let Some(ticket) = ticket {
+            let refusal = Refusal::Stale("it is not out under this token");
+            self.answer(ticket, Answer::Reply(Reply::Refused(refusal)));
+        }
     }
 
     /// The outcome of a turn is about to be decided: the next one may go out.
@@ -206,6 +239,7 @@ impl<T: Ticket> Pipeline<T> {
             tracing::warn!(orchestrator = %name, ?version, instance = %id, ?nearest,
                 "no worker serves this orchestrator in this version: its instances wait");
         }
+        self.offers.push(Offer { id: id.clone(), name: key.0.clone(), version: key.1.clone() });
         self.unserved.entry(key).or_default().insert(id);
     }
 }

@@ -29,10 +29,8 @@ pub(crate) struct Activities {
 struct State {
     worker: Option<Arc<dyn Worker>>,
     waiting: VecDeque<ActivityDispatch>,
-    /// Bytes of input of what waits, served or not.
+    /// About how many bytes what waits takes.
     waiting_bytes: usize,
-    /// By name and version; waiting for a worker that serves them.
-    unserved: BTreeMap<(String, Option<String>), Vec<ActivityDispatch>>,
     running: usize,
     /// Everything handed out and not finished, running or waiting.
     open: BTreeMap<Key, Open>,
@@ -67,6 +65,11 @@ fn weight(dispatch: &ActivityDispatch) -> usize {
     DISPATCH_BYTES + scheduled(dispatch).and_then(|t| t.input.as_ref()).map_or(0, String::len)
 }
 
+fn is_served(worker: Option<&dyn Worker>, dispatch: &ActivityDispatch) -> bool {
+    let (Some(worker), Some(task)) = (worker, scheduled(dispatch)) else { return false };
+    worker.serves_activity(&task.name, task.version.as_deref())
+}
+
 fn key(dispatch: &ActivityDispatch) -> Key {
     (dispatch.instance.clone(), dispatch.execution, dispatch.task_id)
 }
@@ -83,46 +86,45 @@ impl Activities {
         }
     }
 
-    pub(crate) fn serve(&self, running: &Arc<Running>, worker: Option<Arc<dyn Worker>>) {
+    /// Puts a worker in place of the one before. Returns what it does not serve.
+    pub(crate) fn serve(
+        &self,
+        running: &Arc<Running>,
+        worker: Option<Arc<dyn Worker>>,
+    ) -> Vec<ActivityDispatch> {
         let mut state = self.state.lock();
         state.worker = worker;
-        let queued: Vec<_> = state.waiting.drain(..).collect();
-        let unserved = std::mem::take(&mut state.unserved).into_values().flatten();
-        for dispatch in queued.into_iter().chain(unserved) {
-            self.place(&mut state, dispatch);
+        let State { worker, waiting, waiting_bytes, open, .. } = &mut *state;
+        let (kept, others): (VecDeque<_>, VecDeque<_>) =
+            waiting.drain(..).partition(|dispatch| is_served(worker.as_deref(), dispatch));
+        *waiting = kept;
+        for dispatch in &others {
+            *waiting_bytes -= weight(dispatch);
+            open.remove(&key(dispatch));
         }
         self.start_waiting(&mut state, running);
+        others.into()
     }
 
-    pub(crate) fn dispatch(&self, running: &Arc<Running>, dispatch: ActivityDispatch) {
+    /// Takes an activity that the worker serves; gives back one that it does not.
+    pub(crate) fn dispatch(
+        &self,
+        running: &Arc<Running>,
+        dispatch: ActivityDispatch,
+    ) -> Result<(), ActivityDispatch> {
         let mut state = self.state.lock();
         if state.closed {
-            return;
+            return Ok(());
+        }
+        if !is_served(state.worker.as_deref(), &dispatch) {
+            return Err(dispatch);
         }
         let open = Open { cancelled: CancellationToken::new(), progress: Arc::default(), running: false };
         state.open.insert(key(&dispatch), open);
         state.waiting_bytes += weight(&dispatch);
-        self.place(&mut state, dispatch);
+        state.waiting.push_back(dispatch);
         self.start_waiting(&mut state, running);
-    }
-
-    fn place(&self, state: &mut State, dispatch: ActivityDispatch) {
-        let Some(task) = scheduled(&dispatch) else { return };
-        let (name, version) = (&task.name, task.version.as_deref());
-        if state.worker.as_ref().is_some_and(|worker| worker.serves_activity(name, version)) {
-            state.waiting.push_back(dispatch);
-            return;
-        }
-        let key = (name.clone(), task.version.clone());
-        if let Some(worker) = &state.worker
-            && !state.unserved.contains_key(&key)
-        {
-            let served = worker.activities();
-            let nearest = crate::nearest(name, served.iter().map(String::as_str));
-            tracing::warn!(activity = %name, ?version, instance = %dispatch.instance, ?nearest,
-                "no worker serves this activity in this version: its calls wait");
-        }
-        state.unserved.entry(key).or_default().push(dispatch);
+        Ok(())
     }
 
     fn start_waiting(&self, state: &mut State, running: &Arc<Running>) {
@@ -170,7 +172,7 @@ impl Activities {
                 timer.abort();
             }
             if let Some(running) = running.upgrade() {
-                running.activity_finished(&dispatch, result);
+                running.activity_finished(&dispatch, result, None);
                 running.activities.finished(&running, &key(&dispatch));
             }
         });
@@ -232,17 +234,12 @@ impl Activities {
         for key in &never {
             state.open.remove(key);
         }
-        let State { waiting, unserved, waiting_bytes, .. } = &mut *state;
-        let mut keep = |dispatch: &ActivityDispatch| {
+        let State { waiting, waiting_bytes, .. } = &mut *state;
+        waiting.retain(|dispatch| {
             let gone = dispatch.instance == *instance && dispatch.execution == execution;
             *waiting_bytes -= if gone { weight(dispatch) } else { 0 };
             !gone
-        };
-        waiting.retain(&mut keep);
-        for dispatches in unserved.values_mut() {
-            dispatches.retain(&mut keep);
-        }
-        unserved.retain(|_, dispatches| !dispatches.is_empty());
+        });
     }
 
     /// About how many bytes the activities take that did not begin.
@@ -275,7 +272,6 @@ impl Activities {
         state.closed = true;
         state.waiting_bytes = 0;
         state.waiting.clear();
-        state.unserved.clear();
         for open in state.open.values() {
             open.cancelled.cancel();
         }

@@ -19,8 +19,9 @@ use strandline_store::{Batch, StoreError};
 use super::Reply;
 use super::log::Pressure;
 use super::running::Running;
+use crate::dispatch::Item;
 use crate::pipeline::{Input, Intake, PendingFlush, Pipeline, Ticket};
-use crate::worker::TurnRunner;
+use crate::worker::{TurnOutcome, TurnRunner};
 
 type PartitionInput = Input<Reply>;
 
@@ -48,12 +49,19 @@ struct Mailbox {
     sleeping: bool,
 }
 
-/// The outcome of a batch of entity operations, on its way back.
-#[derive(Debug)]
-pub(crate) struct EntityReturn {
+/// Work on its way back to a partition, or from it to a worker elsewhere.
+pub(crate) struct Handover {
     pub(crate) id: InstanceId,
-    pub(crate) token: u64,
-    pub(crate) outcome: EntityOutcome,
+    pub(crate) what: HandoverKind,
+}
+
+pub(crate) enum HandoverKind {
+    /// A worker elsewhere has room for it.
+    Claim(u128),
+    /// Comes back undone.
+    GiveBack(u64),
+    Turn(u64, TurnOutcome, Option<Reply>),
+    Entity(u64, EntityOutcome, Option<Reply>),
 }
 
 struct Core {
@@ -76,13 +84,13 @@ impl std::fmt::Debug for Driver {
 #[derive(Default)]
 struct Taken {
     inputs: Vec<(u16, PartitionInput)>,
-    entities: Vec<(u16, EntityReturn)>,
+    handovers: Vec<(u16, Handover)>,
     durable: Vec<(u16, u64)>,
 }
 
 impl Taken {
     fn is_empty(&self) -> bool {
-        self.inputs.is_empty() && self.entities.is_empty() && self.durable.is_empty()
+        self.inputs.is_empty() && self.handovers.is_empty() && self.durable.is_empty()
     }
 }
 
@@ -125,9 +133,8 @@ impl Driver {
         self.put(|mailbox| mailbox.taken.inputs.push((partition, input)));
     }
 
-    /// Takes the outcome of a batch of entity operations.
-    pub(crate) fn entity_finished(&self, partition: u16, returned: EntityReturn) {
-        self.put(|mailbox| mailbox.taken.entities.push((partition, returned)));
+    pub(crate) fn hand(&self, partition: u16, handover: Handover) {
+        self.put(|mailbox| mailbox.taken.handovers.push((partition, handover)));
     }
 
     pub(crate) fn durable(&self, positions: impl Iterator<Item = (u16, u64)>) {
@@ -238,7 +245,7 @@ impl Driver {
         let mut runner_version = 0;
         let mut more = true;
         loop {
-            let Taken { inputs, entities, durable } = match self.wait(running, generation, more) {
+            let Taken { inputs, handovers, durable } = match self.wait(running, generation, more) {
                 Ok(taken) => taken,
                 Err(exit) => return exit,
             };
@@ -255,10 +262,9 @@ impl Driver {
                 }
             }
             let Core { pipelines, random, .. } = &mut *core;
-            for (partition, returned) in entities {
+            for (partition, handover) in handovers {
                 if let Some(pipeline) = pipelines.get_mut(usize::from(partition) / drivers) {
-                    let EntityReturn { id, token, outcome } = returned;
-                    pipeline.entity_finished(&id, token, outcome, &mut || entropy(random));
+                    take(pipeline, handover, &mut || entropy(random));
                 }
             }
             for (partition, position) in durable {
@@ -358,7 +364,7 @@ impl Driver {
             let still_in_charge = self.turn_ends(generation);
             let Core { pipelines, random, .. } = &mut *core;
             let Some(pipeline) = pipelines.get_mut(index) else { return Err(Exit::Stopped) };
-            pipeline.turn_finished(&id, handed_out.token, outcome, &mut || entropy(random));
+            pipeline.turn_finished(&id, handed_out.token, outcome, None, &mut || entropy(random));
             if !still_in_charge {
                 drop(core);
                 self.poke();
@@ -374,8 +380,16 @@ impl Driver {
         let releases: Vec<_> = core.pipelines.iter_mut().flat_map(Pipeline::take_releases).collect();
         let more = core.pipelines.iter().any(|p| p.has_input() || (!parked && p.has_turns()));
         let wants_flush = core.pipelines.iter().any(Pipeline::wants_flush);
+        let offers = core.pipelines.iter_mut().flat_map(|pipeline| {
+            let partition = pipeline.at().partition;
+            pipeline.take_offers().into_iter().map(move |offer| Item::Offer { partition, offer })
+        });
+        let offers: Vec<_> = offers.collect();
         drop(core);
         running.release(releases);
+        if !offers.is_empty() {
+            running.workers.offer(running, offers);
+        }
         if wants_flush {
             running.ask_for_flush();
         }
@@ -387,7 +401,8 @@ impl Driver {
         if running.log.pressure() == Pressure::Refuse {
             return Ok(Intake::Refuse(Refusal::Overloaded("the log waits for the tables")));
         }
-        if running.activities.waiting_bytes() > running.options.cache_bytes / 2 {
+        let waiting = running.activities.waiting_bytes() + running.workers.waiting_bytes();
+        if waiting > running.options.cache_bytes / 2 {
             return Ok(Intake::Refuse(Refusal::Overloaded("too many activities wait to be run")));
         }
         let bytes: usize = core.pipelines.iter().map(Pipeline::queued_bytes).sum();
@@ -415,6 +430,21 @@ impl Driver {
             self.turn_began.store(0, Ordering::Release);
         }
         in_charge
+    }
+}
+
+fn take(pipeline: &mut Pipeline<Reply>, handover: Handover, entropy: &mut dyn FnMut() -> u128) {
+    let Handover { id, what } = handover;
+    match what {
+        HandoverKind::Claim(claim) => pipeline.claim(id, claim),
+        HandoverKind::GiveBack(token) if id.is_entity() => pipeline.entity_abandoned(&id, token),
+        HandoverKind::GiveBack(token) => pipeline.turn_abandoned(&id, token),
+        HandoverKind::Turn(token, outcome, ticket) => {
+            pipeline.turn_finished(&id, token, outcome, ticket, entropy);
+        }
+        HandoverKind::Entity(token, outcome, ticket) => {
+            pipeline.entity_finished(&id, token, outcome, ticket, entropy);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Handing batches of entity operations to the worker: by name, within the limit.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -26,8 +26,6 @@ struct State {
     /// In lower case, as the names of entities are.
     served: BTreeSet<String>,
     waiting: VecDeque<EntityDispatch>,
-    /// Waiting for a worker that serves their name.
-    unserved: BTreeMap<String, Vec<EntityDispatch>>,
     running: usize,
     closed: bool,
 }
@@ -39,24 +37,39 @@ impl Entities {
         Self { state: Mutex::default(), pool: ActivityPool::new(handle, threads, limit + threads), limit }
     }
 
-    pub(crate) fn serve(&self, running: &Arc<Running>, worker: Option<Arc<dyn Worker>>) {
+    /// Puts a worker in place of the one before. Returns what it does not serve.
+    pub(crate) fn serve(
+        &self,
+        running: &Arc<Running>,
+        worker: Option<Arc<dyn Worker>>,
+    ) -> Vec<EntityDispatch> {
         let mut state = self.state.lock();
         state.served = worker.iter().flat_map(|w| w.entities()).collect();
         state.worker = worker;
-        let queued: Vec<_> = state.waiting.drain(..).collect();
-        let unserved = std::mem::take(&mut state.unserved).into_values().flatten();
-        for dispatch in queued.into_iter().chain(unserved) {
-            place(&mut state, dispatch);
-        }
+        let State { waiting, served, .. } = &mut *state;
+        let (kept, others): (VecDeque<_>, VecDeque<_>) =
+            waiting.drain(..).partition(|dispatch| served.contains(dispatch.batch.entity.name()));
+        *waiting = kept;
         self.start_waiting(&mut state, running);
+        others.into()
     }
 
-    pub(crate) fn dispatch(&self, running: &Arc<Running>, dispatch: EntityDispatch) {
+    /// Takes a batch that the worker serves; gives back one that it does not.
+    pub(crate) fn dispatch(
+        &self,
+        running: &Arc<Running>,
+        dispatch: EntityDispatch,
+    ) -> Result<(), EntityDispatch> {
         let mut state = self.state.lock();
-        if !state.closed {
-            place(&mut state, dispatch);
-            self.start_waiting(&mut state, running);
+        if state.closed {
+            return Ok(());
         }
+        if !state.served.contains(dispatch.batch.entity.name()) {
+            return Err(dispatch);
+        }
+        state.waiting.push_back(dispatch);
+        self.start_waiting(&mut state, running);
+        Ok(())
     }
 
     fn start_waiting(&self, state: &mut State, running: &Arc<Running>) {
@@ -71,7 +84,7 @@ impl Entities {
                 let run = AssertUnwindSafe(async move { worker.run_entity(batch).await });
                 let outcome = run.catch_unwind().await.unwrap_or_else(|_| panicked(operations));
                 if let Some(running) = running.upgrade() {
-                    running.entity_finished(at.partition, id, token, outcome);
+                    running.entity_finished(at.partition, id, token, outcome, None);
                     running.entities.finished(&running);
                 }
             });
@@ -96,22 +109,7 @@ impl Entities {
         let mut state = self.state.lock();
         state.closed = true;
         state.waiting.clear();
-        state.unserved.clear();
     }
-}
-
-fn place(state: &mut State, dispatch: EntityDispatch) {
-    let name = dispatch.batch.entity.name();
-    if state.served.contains(name) {
-        state.waiting.push_back(dispatch);
-        return;
-    }
-    if state.worker.is_some() && !state.unserved.contains_key(name) {
-        let nearest = crate::nearest(name, state.served.iter().map(String::as_str));
-        tracing::warn!(entity = %dispatch.id, ?nearest,
-            "no worker serves this entity: operations for it wait");
-    }
-    state.unserved.entry(name.to_owned()).or_default().push(dispatch);
 }
 
 /// The worker catches what operations do; this is its own fault.

@@ -10,6 +10,7 @@ mod node;
 mod pool;
 mod query;
 mod running;
+mod workers;
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -22,7 +23,9 @@ use tokio::runtime::Handle;
 pub use activities::RunningActivity;
 pub use node::{Hub, Node, Opener};
 pub use query::{EntityPage, InstancePage, ListError};
+pub use workers::{Completed, Connection, Work, WorkItem};
 
+use crate::dispatch::DispatchConfig;
 use crate::pipeline::{Answer, PipelineConfig};
 
 /// Where an answer goes.
@@ -66,6 +69,8 @@ pub struct HubOptions {
     pub operations_per_batch: usize,
     /// Memory for instances and entities, in bytes, over all partitions.
     pub cache_bytes: usize,
+    /// How work is handed to workers elsewhere.
+    pub dispatch: DispatchConfig,
 }
 
 impl Default for HubOptions {
@@ -79,6 +84,7 @@ impl Default for HubOptions {
             entities_max: 100 * cores,
             operations_per_batch: OPERATIONS_PER_BATCH,
             cache_bytes: 512 << 20,
+            dispatch: DispatchConfig::default(),
         }
     }
 }

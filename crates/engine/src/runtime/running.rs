@@ -15,11 +15,13 @@ use strandline_store::{HubInfo, PartitionRef, Store, StoreError};
 use super::Reply;
 use super::activities::Activities;
 use super::clock::EngineClock;
-use super::driver::{Driver, EntityReturn, entropy};
+use super::driver::{Driver, Handover, HandoverKind, entropy};
 use super::entities::Entities;
 use super::log::LogWriter;
 use super::pool::spawn_named;
+use super::workers::Workers;
 use super::{HubOptions, Shared};
+use crate::dispatch::Item;
 use crate::pipeline::{ActivityDispatch, Input, Pipeline, Release};
 use crate::worker::{ActivityResult, Clock, Worker};
 
@@ -39,6 +41,8 @@ pub(crate) struct Running {
     drivers: OnceLock<Vec<Arc<Driver>>>,
     pub(crate) activities: Activities,
     pub(crate) entities: Entities,
+    /// Workers elsewhere.
+    pub(crate) workers: Workers,
     worker: Mutex<(u64, Option<Arc<dyn Worker>>)>,
     worker_version: AtomicU64,
     random: Mutex<ChaCha8Rng>,
@@ -90,6 +94,7 @@ impl Running {
         let _ = getrandom::fill(&mut seed);
         let activities = Activities::new(shared.runtime.clone(), options.activities_max);
         let entities = Entities::new(shared.runtime.clone(), options.entities_max);
+        let workers = Workers::new(shared.runtime.clone(), options.dispatch);
         let secret = store.secret()?;
         let running = Arc::new(Self {
             info,
@@ -101,6 +106,7 @@ impl Running {
             drivers: OnceLock::new(),
             activities,
             entities,
+            workers,
             worker: Mutex::new((0, None)),
             worker_version: AtomicU64::new(0),
             random: Mutex::new(ChaCha8Rng::from_seed(seed)),
@@ -188,8 +194,31 @@ impl Running {
         for driver in self.all_drivers() {
             driver.poke();
         }
-        self.activities.serve(self, worker.clone());
-        self.entities.serve(self, worker);
+        let activities = self.activities.serve(self, worker.clone());
+        let entities = self.entities.serve(self, worker.clone());
+        self.workers.offer(self, activities.into_iter().map(Item::Activity).collect());
+        for dispatch in entities {
+            self.hand(dispatch.at.partition, dispatch.id, HandoverKind::GiveBack(dispatch.token));
+        }
+        let Some(worker) = worker else { return };
+        for item in self.workers.withdraw(|name, version| worker.serves_activity(name, version)) {
+            if let Item::Activity(dispatch) = item {
+                self.dispatch_activity(dispatch);
+            }
+        }
+    }
+
+    /// An activity runs here if it can, and elsewhere if not.
+    fn dispatch_activity(self: &Arc<Self>, dispatch: ActivityDispatch) {
+        if let Err(dispatch) = self.activities.dispatch(self, dispatch) {
+            self.workers.offer(self, vec![Item::Activity(dispatch)]);
+        }
+    }
+
+    pub(crate) fn hand(&self, partition: u16, id: InstanceId, what: HandoverKind) {
+        if let Some(driver) = self.driver(partition) {
+            driver.hand(partition, Handover { id, what });
+        }
     }
 
     pub(crate) fn worker(&self) -> Option<Arc<dyn Worker>> {
@@ -212,39 +241,58 @@ impl Running {
             match release {
                 // Nobody may be waiting any more; that is fine.
                 Release::Answer(ticket, answer) => drop(ticket.send(answer)),
-                Release::Activity(dispatch) => self.activities.dispatch(self, dispatch),
-                Release::Entity(dispatch) => self.entities.dispatch(self, dispatch),
+                Release::Activity(dispatch) => self.dispatch_activity(dispatch),
+                Release::Entity(dispatch) => {
+                    // The worker changed meanwhile.
+                    if let Err(dispatch) = self.entities.dispatch(self, dispatch) {
+                        self.hand(dispatch.at.partition, dispatch.id, HandoverKind::GiveBack(dispatch.token));
+                    }
+                }
+                Release::Claimed(claimed) => self.workers.claimed(self, claimed),
                 Release::CancelActivity { instance, execution, task_id } => {
                     self.activities.cancel(&instance, execution, task_id);
                 }
                 Release::Ended { instance, execution } => self.activities.ended(&instance, execution),
-                Release::Killed { instance, execution } => self.activities.killed(&instance, execution),
+                Release::Killed { instance, execution } => {
+                    self.activities.killed(&instance, execution);
+                    self.workers.killed(self, &instance, execution);
+                }
             }
         }
     }
 
     /// Takes the result of an activity.
-    pub(crate) fn activity_finished(&self, dispatch: &ActivityDispatch, result: ActivityResult) {
+    pub(crate) fn activity_finished(
+        &self,
+        dispatch: &ActivityDispatch,
+        result: ActivityResult,
+        ticket: Option<Reply>,
+    ) {
         let command = Command::ActivityFinished {
             id: dispatch.instance.clone(),
             execution: dispatch.execution,
             task_id: dispatch.task_id,
             result,
         };
-        self.submit(dispatch.at.partition, Input::Command { command, ticket: None });
+        self.submit(dispatch.at.partition, Input::Command { command, ticket });
     }
 
     /// Takes the outcome of a batch of entity operations.
-    pub(crate) fn entity_finished(&self, partition: u16, id: InstanceId, token: u64, outcome: EntityOutcome) {
-        if let Some(driver) = self.driver(partition) {
-            driver.entity_finished(partition, EntityReturn { id, token, outcome });
-        }
+    pub(crate) fn entity_finished(
+        &self,
+        partition: u16,
+        id: InstanceId,
+        token: u64,
+        outcome: EntityOutcome,
+        ticket: Option<Reply>,
+    ) {
+        self.hand(partition, id, HandoverKind::Entity(token, outcome, ticket));
     }
 
     /// Fails an activity that takes longer than its call allows.
     pub(crate) fn activity_timed_out(&self, dispatch: &ActivityDispatch, limit: Duration) {
         let message = format!("the activity did not finish within {limit:?}");
-        self.activity_finished(dispatch, Err(FailureDetails::new("TimeoutError", message)));
+        self.activity_finished(dispatch, Err(FailureDetails::new("TimeoutError", message)), None);
     }
 
     pub(crate) fn ask_for_flush(&self) {
@@ -331,6 +379,7 @@ impl Running {
         }
         self.activities.close();
         self.entities.close();
+        self.workers.close();
     }
 
     /// Drops all partitions and everyone who waits for an answer.

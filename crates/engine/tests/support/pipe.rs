@@ -100,14 +100,14 @@ impl Pipe {
         let actions = actions.into_iter().map(|(id, kind)| Action { id, kind }).collect();
         let outcome = TurnOutcome { actions, custom_status: None, span: None };
         let entropy = self.entropy() << 64;
-        self.pipeline.turn_finished(&turn.instance, token, outcome, &mut || entropy);
+        self.pipeline.turn_finished(&turn.instance, token, outcome, None, &mut || entropy);
         self.work();
         turn.past.map_or(0, |past| past.len())
     }
 
     pub(crate) fn finish(&mut self, batch: &EntityDispatch, outcome: EntityOutcome) {
         let entropy = self.entropy() << 64;
-        self.pipeline.entity_finished(&batch.id, batch.token, outcome, &mut || entropy);
+        self.pipeline.entity_finished(&batch.id, batch.token, outcome, None, &mut || entropy);
         self.work();
     }
 

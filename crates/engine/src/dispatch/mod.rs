@@ -1,0 +1,557 @@
+//! Which worker elsewhere gets which work, without threads, clock or I/O of its own.
+//!
+//! Turns and entities are offered by their ids and claimed when a worker has room; activities come as they
+//! are. Whatever is out is *leased*: under a token that nobody can guess, to one worker, until it is done or
+//! given back, the worker is gone, or the lease expires. Then somebody else gets it under another token.
+
+mod attempts;
+mod profile;
+mod queue;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use strandline_model::{EventKind, ExecutionId, InstanceId, Timestamp};
+
+pub use profile::{Filters, Slots, Versions, WorkerProfile};
+pub use queue::Line;
+
+use self::attempts::{Attempts, Verdict};
+use self::queue::{End, Queue};
+use crate::pipeline::{ActivityDispatch, Offer};
+
+/// A kind of work. Each has slots of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    Orchestration,
+    Activity,
+    Entity,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Orchestration, Self::Activity, Self::Entity];
+}
+
+/// What completes a work item: random, and good for one delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u128);
+
+/// A connected worker. Never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// Which work item, however often it is handed out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ItemKey {
+    /// The next turn of an instance.
+    Turn(InstanceId),
+    Activity(InstanceId, ExecutionId, i32),
+    /// The next operations of an entity: `@name@key`.
+    Entity(InstanceId),
+}
+
+impl ItemKey {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Turn(_) => Kind::Orchestration,
+            Self::Activity(..) => Kind::Activity,
+            Self::Entity(_) => Kind::Entity,
+        }
+    }
+}
+
+/// Work for somebody.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A turn or an entity, of this partition.
+    Offer {
+        partition: u16,
+        offer: Offer,
+    },
+    Activity(ActivityDispatch),
+}
+
+impl Item {
+    pub fn key(&self) -> ItemKey {
+        match self {
+            Self::Offer { offer, .. } if offer.id.is_entity() => ItemKey::Entity(offer.id.clone()),
+            Self::Offer { offer, .. } => ItemKey::Turn(offer.id.clone()),
+            Self::Activity(activity) => {
+                ItemKey::Activity(activity.instance.clone(), activity.execution, activity.task_id)
+            }
+        }
+    }
+
+    /// What workers choose it by.
+    pub fn line(&self) -> Line {
+        let kind = self.key().kind();
+        match self {
+            Self::Offer { offer, .. } => {
+                Line { kind, name: offer.name.clone(), version: offer.version.clone() }
+            }
+            Self::Activity(activity) => {
+                let (name, version) = match activity.scheduled.kind() {
+                    EventKind::TaskScheduled(task) => (task.name.clone(), task.version.clone()),
+                    _ => Default::default(),
+                };
+                // One that names no version belongs to its orchestration's.
+                let version = version.or_else(|| activity.orchestration_version.clone());
+                Line { kind, name, version }
+            }
+        }
+    }
+
+    /// About how many bytes of memory it takes.
+    fn weight(&self) -> usize {
+        const ITEM_BYTES: usize = 512;
+        ITEM_BYTES
+            + match self {
+                Self::Offer { offer, .. } => offer.id.as_str().len(),
+                Self::Activity(activity) => match activity.scheduled.kind() {
+                    EventKind::TaskScheduled(task) => task.input.as_ref().map_or(0, String::len),
+                    _ => 0,
+                },
+            }
+    }
+}
+
+/// What the dispatcher wants done. In order.
+#[derive(Debug)]
+pub enum Order {
+    /// Claim this offer; [`Dispatcher::claimed`] takes the answer.
+    Claim { partition: u16, id: InstanceId, token: Token },
+    /// Send this activity to that worker.
+    Send { connection: ConnectionId, token: Token, activity: ActivityDispatch },
+    /// Give claimed work back to its partition, under the partition's own token.
+    GiveBack { partition: u16, id: InstanceId, claimed: u64 },
+    /// It can't be carried out: it fails for good.
+    Fail { lease: Lease, reason: Poison },
+}
+
+/// Why work fails that nobody carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Poison {
+    #[error(
+        "no worker survived it: {deliveries} times it was handed out and the worker was lost or did not answer in time; look at the workers' logs"
+    )]
+    LosesWorkers { deliveries: u32 },
+    #[error(
+        "the work item has {bytes} bytes, and workers broke off the connection each time it was sent: most refuse messages over 4 MiB; raise the worker's limit for received messages and rewind, or keep the history short with continue-as-new and payloads small"
+    )]
+    TooLarge { bytes: usize },
+}
+
+/// Work that is out.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    pub token: Token,
+    pub connection: ConnectionId,
+    pub item: Item,
+    /// The partition's token, once an offer was claimed.
+    pub claimed: Option<u64>,
+    /// How large it was when it was sent.
+    bytes: usize,
+    expires: Option<Timestamp>,
+}
+
+/// What somebody returned.
+#[derive(Debug)]
+pub enum Returned {
+    Leased(Box<Lease>),
+    /// It was returned before; that is fine.
+    Before,
+    /// It was never out, was given to somebody else, or its worker was taken for lost.
+    Unknown,
+}
+
+/// How dispatching behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct DispatchConfig {
+    /// A turn or a batch of operations that is out longer is given to somebody else. Activities take
+    /// their time.
+    pub turn_lease: Duration,
+    /// Deliveries that end with a lost worker before the work fails.
+    pub deliveries_max: u32,
+}
+
+impl Default for DispatchConfig {
+    fn default() -> Self {
+        Self { turn_lease: Duration::from_secs(300), deliveries_max: 10 }
+    }
+}
+
+/// A worker elsewhere, as it is now.
+#[derive(Clone, Debug)]
+pub struct ConnectedWorker {
+    pub connection: ConnectionId,
+    pub profile: WorkerProfile,
+    pub since: Timestamp,
+    /// Out to it now: orchestrations, activities, entities.
+    pub in_flight: [usize; 3],
+}
+
+/// Tokens of returned work that are remembered, so that who returns twice is told that all is well.
+const RETURNED_MAX: usize = 10_000;
+
+#[derive(Debug)]
+pub struct Dispatcher {
+    config: DispatchConfig,
+    connections: BTreeMap<ConnectionId, ConnectedWorker>,
+    next_connection: u64,
+    queue: Queue,
+    leases: BTreeMap<Token, Lease>,
+    by_key: BTreeMap<ItemKey, Token>,
+    by_connection: BTreeSet<(ConnectionId, Token)>,
+    expiries: BTreeSet<(Timestamp, Token)>,
+    attempts: Attempts,
+    /// Given back, until their time comes.
+    delayed: BTreeMap<(Timestamp, ItemKey), Item>,
+    returned: (VecDeque<Token>, BTreeSet<Token>),
+    orders: Vec<Order>,
+}
+
+impl Dispatcher {
+    pub fn new(config: DispatchConfig) -> Self {
+        Self {
+            config,
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            queue: Queue::default(),
+            leases: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            by_connection: BTreeSet::new(),
+            expiries: BTreeSet::new(),
+            attempts: Attempts::default(),
+            delayed: BTreeMap::new(),
+            returned: Default::default(),
+            orders: Vec::new(),
+        }
+    }
+
+    /// What is to be done since the last call.
+    pub fn take_orders(&mut self) -> Vec<Order> {
+        std::mem::take(&mut self.orders)
+    }
+
+    /// A worker is there: it gets what waits and fits.
+    pub fn connect(
+        &mut self,
+        profile: WorkerProfile,
+        now: Timestamp,
+        random: &mut dyn FnMut() -> u128,
+    ) -> ConnectionId {
+        self.next_connection += 1;
+        let connection = ConnectionId(self.next_connection);
+        let worker = ConnectedWorker { connection, profile, since: now, in_flight: [0; 3] };
+        self.connections.insert(connection, worker);
+        // What others gave back may be just for this one.
+        self.attempts.relent();
+        for item in std::mem::take(&mut self.delayed).into_values() {
+            self.enqueue(item, End::Front, random);
+        }
+        for kind in Kind::ALL {
+            self.refill(connection, kind, random);
+        }
+        connection
+    }
+
+    /// A worker is gone: what it had goes to others at once.
+    pub fn disconnect(&mut self, connection: ConnectionId, now: Timestamp, random: &mut dyn FnMut() -> u128) {
+        if self.connections.remove(&connection).is_none() {
+            return;
+        }
+        let range = (connection, Token(0))..=(connection, Token(u128::MAX));
+        let tokens: Vec<_> = self.by_connection.range(range).map(|(_, token)| *token).collect();
+        for token in tokens {
+            self.lost(token, now, random);
+        }
+    }
+
+    pub fn workers(&self) -> impl Iterator<Item = &ConnectedWorker> {
+        self.connections.values()
+    }
+
+    /// What waits because nobody takes it or has room, and how much of it.
+    pub fn waiting(&self) -> impl Iterator<Item = (&Line, usize)> {
+        self.queue.lines()
+    }
+
+    /// Somebody takes this, with or without room for it now.
+    pub fn serves(&self, line: &Line) -> bool {
+        self.connections.values().any(|worker| takes(worker, line))
+    }
+
+    /// The names that connected workers list, of a kind.
+    pub fn names(&self, kind: Kind) -> impl Iterator<Item = &str> {
+        let filters = self.connections.values().filter_map(|worker| worker.profile.filters.as_ref());
+        filters.flat_map(move |filters| filters.names(kind))
+    }
+
+    /// About how many bytes wait.
+    pub fn waiting_bytes(&self) -> usize {
+        self.queue.bytes()
+    }
+
+    /// Takes work to hand out. What waits or is out already is not doubled.
+    pub fn offer(&mut self, item: Item, now: Timestamp, random: &mut dyn FnMut() -> u128) {
+        let key = item.key();
+        if self.by_key.contains_key(&key) {
+            return;
+        }
+        match self.attempts.not_before(&key, now) {
+            Some(later) => drop(self.delayed.insert((later, key), item)),
+            None => self.enqueue(item, End::Back, random),
+        }
+    }
+
+    fn enqueue(&mut self, item: Item, end: End, random: &mut dyn FnMut() -> u128) {
+        let (line, key) = (item.line(), item.key());
+        // Only what finds nobody now needs to wait: whoever has room has no older work waiting.
+        match self.choose(&line, &key) {
+            Some(connection) => self.lease(item, connection, random),
+            None => self.queue.put(item, end),
+        }
+    }
+
+    /// The worker with the most room among those that take it; not the one that gave it back, if others do.
+    fn choose(&self, line: &Line, key: &ItemKey) -> Option<ConnectionId> {
+        let refused_by = self.attempts.refused_by(key);
+        let taking = self.connections.values().filter(|w| takes(w, line) && room(w, line.kind) > 0);
+        let share = |w: &ConnectedWorker| {
+            let again = refused_by == Some(w.connection);
+            let slots = w.profile.slots.of(line.kind).max(1);
+            (again, w.in_flight[line.kind as usize] * 10_000 / slots)
+        };
+        taking.min_by_key(|w| share(w)).map(|w| w.connection)
+    }
+
+    /// Gives a worker what waits and fits.
+    fn refill(&mut self, connection: ConnectionId, kind: Kind, random: &mut dyn FnMut() -> u128) {
+        while let Some(worker) = self.connections.get(&connection).filter(|w| room(w, kind) > 0) {
+            let oldest = self.queue.oldest(kind, worker.profile.filters.as_ref()).map(Item::key);
+            let Some(item) = oldest.and_then(|key| self.queue.remove(&key)) else { return };
+            self.lease(item, connection, random);
+        }
+    }
+
+    fn lease(&mut self, item: Item, connection: ConnectionId, random: &mut dyn FnMut() -> u128) {
+        let token = Token(random());
+        let key = item.key();
+        if let Some(worker) = self.connections.get_mut(&connection) {
+            worker.in_flight[key.kind() as usize] += 1;
+        }
+        self.by_connection.insert((connection, token));
+        self.by_key.insert(key, token);
+        self.orders.push(match &item {
+            Item::Offer { partition, offer } => {
+                Order::Claim { partition: *partition, id: offer.id.clone(), token }
+            }
+            Item::Activity(activity) => Order::Send { connection, token, activity: activity.clone() },
+        });
+        let lease = Lease { token, connection, item, claimed: None, bytes: 0, expires: None };
+        self.leases.insert(token, lease);
+    }
+
+    /// The answer to [`Order::Claim`]: the partition's token, if there is work. Returns the worker that is
+    /// to get it.
+    pub fn claimed(
+        &mut self,
+        token: Token,
+        claim: Option<(u16, InstanceId, u64)>,
+        now: Timestamp,
+        random: &mut dyn FnMut() -> u128,
+    ) -> Option<ConnectionId> {
+        match (self.leases.get_mut(&token), claim) {
+            (Some(lease), Some((_, _, claimed))) => {
+                let expires = now.saturating_add(self.config.turn_lease);
+                lease.claimed = Some(claimed);
+                lease.expires = Some(expires);
+                self.expiries.insert((expires, token));
+                Some(lease.connection)
+            }
+            (Some(_), None) => {
+                self.end(token, random);
+                None
+            }
+            // Whoever was to get it is gone.
+            (None, Some((partition, id, claimed))) => {
+                self.orders.push(Order::GiveBack { partition, id, claimed });
+                None
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// How large a work item was when it was sent, in bytes.
+    pub fn sent(&mut self, token: Token, bytes: usize) {
+        if let Some(lease) = self.leases.get_mut(&token) {
+            lease.bytes = bytes;
+        }
+    }
+
+    /// Somebody returns work, done.
+    pub fn finished(&mut self, token: Token, random: &mut dyn FnMut() -> u128) -> Returned {
+        let Some(lease) = self.end(token, random) else {
+            let before = self.returned.1.contains(&token);
+            return if before { Returned::Before } else { Returned::Unknown };
+        };
+        self.attempts.forget(&lease.item.key());
+        self.remember(token);
+        Returned::Leased(Box::new(lease))
+    }
+
+    fn remember(&mut self, token: Token) {
+        let (order, known) = &mut self.returned;
+        order.push_back(token);
+        known.insert(token);
+        if order.len() > RETURNED_MAX
+            && let Some(oldest) = order.pop_front()
+        {
+            known.remove(&oldest);
+        }
+    }
+
+    /// Somebody returns work untouched: after a while it is handed out again. False when it is not out.
+    pub fn abandon(&mut self, token: Token, now: Timestamp, random: &mut dyn FnMut() -> u128) -> bool {
+        let Some(lease) = self.end(token, random) else { return false };
+        let later = self.attempts.refused(lease.item.key(), lease.connection, now);
+        self.remember(token);
+        match self.give_back(lease) {
+            // The partition offers it again; until then the delay is remembered.
+            None => {}
+            Some(item) => drop(self.delayed.insert((later, item.key()), item)),
+        }
+        true
+    }
+
+    /// What is out of this kind for an instance, by somebody who returns it without a token.
+    pub fn leased(&self, key: &ItemKey) -> Option<Token> {
+        self.by_key.get(key).copied()
+    }
+
+    /// The activity that is out for an instance and task, of whichever execution.
+    pub fn leased_activity(&self, instance: &InstanceId, task_id: i32) -> Option<Token> {
+        let key = |execution| ItemKey::Activity(instance.clone(), execution, task_id);
+        let range = key(ExecutionId(0))..=key(ExecutionId(u128::MAX));
+        let mut found = self.by_key.range(range).filter(
+            |(key, _)| matches!(key, ItemKey::Activity(of, _, id) if of == instance && *id == task_id),
+        );
+        found.next().map(|(_, token)| *token)
+    }
+
+    /// The lease under a token.
+    pub fn lease_of(&self, token: Token) -> Option<&Lease> {
+        self.leases.get(&token)
+    }
+
+    /// An execution was ended from outside: what of it waits is dropped, its turn need not come back.
+    pub fn killed(
+        &mut self,
+        instance: &InstanceId,
+        execution: ExecutionId,
+        random: &mut dyn FnMut() -> u128,
+    ) {
+        let key = |task| ItemKey::Activity(instance.clone(), execution, task);
+        for key in self.queue.keys(key(i32::MIN)..=key(i32::MAX)) {
+            self.queue.remove(&key);
+        }
+        self.delayed.retain(
+            |(_, key), _| !matches!(key, ItemKey::Activity(of, by, _) if of == instance && *by == execution),
+        );
+        let turn = ItemKey::Turn(instance.clone());
+        self.attempts.forget(&turn);
+        if let Some(lease) = self.by_key.get(&turn).copied().and_then(|token| self.end(token, random)) {
+            self.give_back(lease);
+        }
+    }
+
+    /// Takes out what waits and is served here from now on.
+    pub fn withdraw(&mut self, is_meant: impl Fn(&Line) -> bool) -> Vec<Item> {
+        let delayed = std::mem::take(&mut self.delayed);
+        let (meant, others): (BTreeMap<_, _>, _) =
+            delayed.into_iter().partition(|(_, item)| is_meant(&item.line()));
+        self.delayed = others;
+        let mut items = self.queue.withdraw(is_meant);
+        items.extend(meant.into_values());
+        items
+    }
+
+    /// When [`Dispatcher::tick`] has something to do.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let expiry = self.expiries.first().map(|(at, _)| *at);
+        let delayed = self.delayed.first_key_value().map(|((at, _), _)| *at);
+        expiry.into_iter().chain(delayed).min()
+    }
+
+    /// Takes back what expired, and hands out what was delayed.
+    pub fn tick(&mut self, now: Timestamp, random: &mut dyn FnMut() -> u128) {
+        while let Some((at, token)) = self.expiries.first().copied().filter(|(at, _)| *at <= now) {
+            self.expiries.remove(&(at, token));
+            self.lost(token, now, random);
+        }
+        while let Some(entry) = self.delayed.first_entry().filter(|e| e.key().0 <= now) {
+            let item = entry.remove();
+            self.enqueue(item, End::Back, random);
+        }
+        self.attempts.sweep(now);
+    }
+
+    /// A worker was lost with work, or keeps it for too long.
+    fn lost(&mut self, token: Token, now: Timestamp, random: &mut dyn FnMut() -> u128) {
+        let Some(lease) = self.end(token, random) else { return };
+        // What was not sent was not the reason.
+        let sent = lease.claimed.is_some() || matches!(lease.item, Item::Activity(_));
+        let verdict = match sent {
+            true => self.attempts.lost(lease.item.key(), lease.bytes, self.config.deliveries_max, now),
+            false => Verdict::Again,
+        };
+        if let Verdict::Fail(reason) = verdict {
+            self.attempts.forget(&lease.item.key());
+            self.orders.push(Order::Fail { lease, reason });
+        } else if let Some(item) = self.give_back(lease) {
+            self.enqueue(item, End::Front, random);
+        }
+    }
+
+    /// Ends a lease and fills its slot.
+    fn end(&mut self, token: Token, random: &mut dyn FnMut() -> u128) -> Option<Lease> {
+        let lease = self.end_lease(token)?;
+        self.refill(lease.connection, lease.item.key().kind(), random);
+        Some(lease)
+    }
+
+    fn end_lease(&mut self, token: Token) -> Option<Lease> {
+        let lease = self.leases.remove(&token)?;
+        let key = lease.item.key();
+        if let Some(worker) = self.connections.get_mut(&lease.connection) {
+            worker.in_flight[key.kind() as usize] -= 1;
+        }
+        self.by_key.remove(&key);
+        self.by_connection.remove(&(lease.connection, token));
+        if let Some(expires) = lease.expires {
+            self.expiries.remove(&(expires, token));
+        }
+        Some(lease)
+    }
+
+    /// What was claimed goes back to its partition, which offers it again; an activity is returned. A claim
+    /// that is not answered yet goes back when it is.
+    fn give_back(&mut self, lease: Lease) -> Option<Item> {
+        match (lease.item, lease.claimed) {
+            (Item::Offer { partition, offer }, Some(claimed)) => {
+                self.orders.push(Order::GiveBack { partition, id: offer.id, claimed });
+                None
+            }
+            (Item::Offer { .. }, None) => None,
+            (item, _) => Some(item),
+        }
+    }
+}
+
+fn takes(worker: &ConnectedWorker, line: &Line) -> bool {
+    worker.profile.filters.as_ref().is_none_or(|filters| filters.take(line))
+}
+
+fn room(worker: &ConnectedWorker, kind: Kind) -> usize {
+    worker.profile.slots.of(kind).saturating_sub(worker.in_flight[kind as usize])
+}

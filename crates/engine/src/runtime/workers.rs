@@ -1,0 +1,419 @@
+//! Workers elsewhere: each has a connection over which it gets work, and returns it by token.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use strandline_hub::Reply;
+use strandline_model::{
+    Action, ActionKind, Completion, EntityOutcome, ExecutionId, FailureDetails, InstanceId, Origin, Timestamp,
+};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::driver::HandoverKind;
+use super::running::Running;
+use super::{CallError, Hub};
+use crate::dispatch::{
+    ConnectedWorker, ConnectionId, DispatchConfig, Dispatcher, Item, ItemKey, Kind, Lease, Line, Order,
+    Poison, Returned, Token, WorkerProfile,
+};
+use crate::pipeline::{ActivityDispatch, Answer, Claimed, ClaimedWork, EntityDispatch};
+use crate::worker::{ActivityResult, EntityBatch, Turn, TurnOutcome};
+
+/// What a worker gets to do.
+#[derive(Clone, Debug)]
+pub struct WorkItem {
+    /// Returns it.
+    pub token: Token,
+    pub work: Work,
+}
+
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// With its whole history.
+    Turn(Box<Turn>),
+    Activity(Box<ActivityDispatch>),
+    Entity(Box<EntityBatch>),
+}
+
+/// A worker's way to its work. When it is dropped, what the worker has goes to others.
+#[derive(Debug)]
+pub struct Connection {
+    id: ConnectionId,
+    running: Weak<Running>,
+    items: mpsc::UnboundedReceiver<WorkItem>,
+}
+
+impl Connection {
+    /// The next item. `None`: the hub is closed or starts over after a failure; connect again.
+    pub async fn next(&mut self) -> Option<WorkItem> {
+        self.items.recv().await
+    }
+
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Says how large an item was when it was sent, in bytes: one that is too large for its workers fails
+    /// with that reason instead of being sent again and again.
+    pub fn sent(&self, token: Token, bytes: usize) {
+        if let Some(running) = self.running.upgrade() {
+            running.workers.state.lock().dispatcher.sent(token, bytes);
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.upgrade() {
+            running.workers.disconnect(&running, self.id);
+        }
+    }
+}
+
+pub(crate) struct Workers {
+    state: Mutex<State>,
+    handle: Handle,
+    /// The next due time may have changed.
+    changed: Arc<Notify>,
+}
+
+struct State {
+    dispatcher: Dispatcher,
+    channels: BTreeMap<ConnectionId, mpsc::UnboundedSender<WorkItem>>,
+    /// Names that wait and were reported.
+    reported: BTreeSet<Line>,
+    ticking: bool,
+    closed: bool,
+}
+
+impl Workers {
+    pub(crate) fn new(handle: Handle, config: DispatchConfig) -> Self {
+        let state = State {
+            dispatcher: Dispatcher::new(config),
+            channels: BTreeMap::new(),
+            reported: BTreeSet::new(),
+            ticking: false,
+            closed: false,
+        };
+        Self { state: Mutex::new(state), handle, changed: Arc::default() }
+    }
+
+    /// Changes the dispatcher and carries out what it orders.
+    fn with<R>(
+        &self,
+        running: &Arc<Running>,
+        change: impl FnOnce(&mut State, Timestamp, &mut dyn FnMut() -> u128) -> R,
+    ) -> R {
+        let now = running.now();
+        let mut state = self.state.lock();
+        let due = state.dispatcher.next_due();
+        let result = change(&mut state, now, &mut || running.entropy());
+        let orders = state.dispatcher.take_orders();
+        let mut failed = Vec::new();
+        for order in orders {
+            match order {
+                Order::Claim { partition, id, token } => {
+                    running.hand(partition, id, HandoverKind::Claim(token.0));
+                }
+                Order::Send { connection, token, activity } => {
+                    state.send(connection, WorkItem { token, work: Work::Activity(Box::new(activity)) });
+                }
+                Order::GiveBack { partition, id, claimed } => {
+                    running.hand(partition, id, HandoverKind::GiveBack(claimed));
+                }
+                Order::Fail { lease, reason } => failed.push((lease, reason)),
+            }
+        }
+        let next = state.dispatcher.next_due();
+        let starts = next.is_some() && !state.ticking;
+        state.ticking |= starts;
+        drop(state);
+        if starts {
+            self.handle.spawn(tick(Arc::downgrade(running), self.changed.clone()));
+        } else if next != due {
+            self.changed.notify_one();
+        }
+        for (lease, reason) in failed {
+            running.fail_work(lease, &reason);
+        }
+        result
+    }
+
+    /// Takes what nobody here serves.
+    pub(crate) fn offer(&self, running: &Arc<Running>, items: Vec<Item>) {
+        self.with(running, |state, now, random| {
+            if state.closed {
+                return;
+            }
+            for item in items {
+                state.report(&item, running);
+                state.dispatcher.offer(item, now, random);
+            }
+        });
+    }
+
+    pub(crate) fn claimed(&self, running: &Arc<Running>, claimed: Claimed) {
+        let token = Token(claimed.claim);
+        let Claimed { id, work, .. } = claimed;
+        let partition = strandline_model::partition_of(id.as_str(), running.info.partitions);
+        self.with(running, |state, now, random| {
+            let (claim, work) = match work {
+                None => (None, None),
+                Some(ClaimedWork::Turn(turn)) => (Some(turn.token), Some(Work::Turn(Box::new(turn.turn)))),
+                Some(ClaimedWork::Entity(EntityDispatch { token, batch, .. })) => {
+                    (Some(token), Some(Work::Entity(Box::new(batch))))
+                }
+            };
+            let claim = claim.map(|claimed| (partition, id, claimed));
+            let connection = state.dispatcher.claimed(token, claim, now, random);
+            if let (Some(connection), Some(work)) = (connection, work) {
+                state.send(connection, WorkItem { token, work });
+            }
+        });
+    }
+
+    fn disconnect(&self, running: &Arc<Running>, connection: ConnectionId) {
+        self.with(running, |state, now, random| {
+            state.channels.remove(&connection);
+            state.dispatcher.disconnect(connection, now, random);
+        });
+    }
+
+    pub(crate) fn killed(&self, running: &Arc<Running>, instance: &InstanceId, execution: ExecutionId) {
+        self.with(running, |state, _, random| state.dispatcher.killed(instance, execution, random));
+    }
+
+    /// Takes out the waiting activities that are served here from now on.
+    pub(crate) fn withdraw(&self, serves: impl Fn(&str, Option<&str>) -> bool) -> Vec<Item> {
+        let mut state = self.state.lock();
+        state.dispatcher.withdraw(|l| l.kind == Kind::Activity && serves(&l.name, l.version.as_deref()))
+    }
+
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.state.lock().dispatcher.waiting_bytes()
+    }
+
+    /// Ends all connections.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.channels.clear();
+        self.changed.notify_one();
+    }
+}
+
+impl State {
+    fn send(&self, connection: ConnectionId, item: WorkItem) {
+        // One that is gone says so with its disconnect, which gives the item to somebody else.
+        let _ = self.channels.get(&connection).map(|channel| channel.send(item));
+    }
+
+    /// Says once of each name that nobody takes it. Before the first worker came, that is no news.
+    fn report(&mut self, item: &Item, running: &Running) {
+        let line = item.line();
+        if self.reported.len() >= REPORTS_MAX
+            || self.dispatcher.serves(&line)
+            || self.reported.contains(&line)
+        {
+            return;
+        }
+        let local = running.worker();
+        if local.is_none() && self.channels.is_empty() {
+            return;
+        }
+        let served = local.map(|worker| match line.kind {
+            Kind::Orchestration => worker.orchestrators(),
+            Kind::Activity => worker.activities(),
+            Kind::Entity => worker.entities(),
+        });
+        let elsewhere = self.dispatcher.names(line.kind);
+        let names = served.iter().flatten().map(String::as_str).chain(elsewhere);
+        let nearest = crate::nearest(&line.name, names);
+        tracing::warn!(kind = ?line.kind, name = %line.name, version = ?line.version, ?nearest,
+            "no worker serves this: it waits");
+        self.reported.insert(line);
+    }
+}
+
+/// Names reported as served by nobody, at most.
+const REPORTS_MAX: usize = 1000;
+
+/// Wakes the dispatcher when something is due.
+async fn tick(running: Weak<Running>, changed: Arc<Notify>) {
+    loop {
+        let due = {
+            let Some(running) = running.upgrade() else { return };
+            let state = running.workers.state.lock();
+            if state.closed {
+                return;
+            }
+            state.dispatcher.next_due().map(|due| due.saturating_since(running.now()))
+        };
+        match due {
+            None => changed.notified().await,
+            Some(wait) => {
+                tokio::select! {
+                    () = changed.notified() => continue,
+                    () = tokio::time::sleep(wait + Duration::from_micros(50)) => {}
+                }
+                let Some(running) = running.upgrade() else { return };
+                running.workers.with(&running, |state, now, random| state.dispatcher.tick(now, random));
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Work that nobody could carry out ends with the reason as its failure.
+    fn fail_work(&self, lease: Lease, reason: &Poison) {
+        let failure = FailureDetails::new("PoisonWorkItem", reason.to_string()).non_retriable();
+        match (lease.item, lease.claimed) {
+            (Item::Activity(activity), _) => self.activity_finished(&activity, Err(failure), None),
+            (Item::Offer { partition, offer }, Some(claimed)) if offer.id.is_entity() => {
+                let results = vec![Err(failure); strandline_model::limits::OPERATIONS_PER_BATCH];
+                let outcome = EntityOutcome { results, ..EntityOutcome::default() };
+                self.entity_finished(partition, offer.id, claimed, outcome, None);
+            }
+            (Item::Offer { partition, offer }, Some(claimed)) => {
+                let completion = Completion::Failed { failure, origin: Origin::Code };
+                let actions = vec![Action { id: -1, kind: ActionKind::Complete(completion) }];
+                let outcome = TurnOutcome { actions, ..TurnOutcome::default() };
+                self.hand(partition, offer.id, HandoverKind::Turn(claimed, outcome, None));
+            }
+            (Item::Offer { .. }, None) => {}
+        }
+    }
+}
+
+/// What returning work came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Completed {
+    /// It is taken, and durable.
+    Taken,
+    /// It was returned before, or nobody waits for it any more; nothing changed.
+    Stale,
+    /// No such work is out under this token.
+    Unknown,
+}
+
+impl Hub {
+    /// Connects a worker elsewhere.
+    pub async fn connect(&self, profile: WorkerProfile) -> Result<Connection, CallError> {
+        let running = self.running().await?;
+        let (sender, items) = mpsc::unbounded_channel();
+        let id = running.workers.with(&running, |state, now, random| {
+            if state.closed {
+                return Err(CallError::Closed);
+            }
+            let id = state.dispatcher.connect(profile, now, random);
+            state.channels.insert(id, sender);
+            state.reported.clear();
+            Ok(id)
+        })?;
+        Ok(Connection { id, running: Arc::downgrade(&running), items })
+    }
+
+    /// Workers elsewhere that are connected now.
+    pub async fn workers(&self) -> Result<Vec<ConnectedWorker>, CallError> {
+        let running = self.running().await?;
+        let state = running.workers.state.lock();
+        Ok(state.dispatcher.workers().cloned().collect())
+    }
+
+    /// The token of what is out for an instance or entity: for workers that return work without one.
+    pub async fn leased(&self, key: &ItemKey) -> Result<Option<Token>, CallError> {
+        let running = self.running().await?;
+        let state = running.workers.state.lock();
+        Ok(match key {
+            ItemKey::Activity(instance, _, task_id) => state.dispatcher.leased_activity(instance, *task_id),
+            other => state.dispatcher.leased(other),
+        })
+    }
+
+    /// The instance or entity, and for a turn how many events of which execution were committed before it.
+    pub async fn lease(&self, token: Token) -> Result<Option<ItemKey>, CallError> {
+        let running = self.running().await?;
+        let state = running.workers.state.lock();
+        Ok(state.dispatcher.lease_of(token).map(|lease| lease.item.key()))
+    }
+
+    /// Returns a turn, done. Durable when it is taken.
+    pub async fn complete_turn(&self, token: Token, outcome: TurnOutcome) -> Result<Completed, CallError> {
+        self.complete(token, Kind::Orchestration, |running, lease, reply| {
+            if let (Item::Offer { partition, offer }, Some(claimed)) = (lease.item, lease.claimed) {
+                running.hand(partition, offer.id, HandoverKind::Turn(claimed, outcome, Some(reply)));
+            }
+        })
+        .await
+    }
+
+    /// Returns an activity, done. Durable when it is taken.
+    pub async fn complete_activity(
+        &self,
+        token: Token,
+        result: ActivityResult,
+    ) -> Result<Completed, CallError> {
+        self.complete(token, Kind::Activity, |running, lease, reply| {
+            if let Item::Activity(activity) = lease.item {
+                running.activity_finished(&activity, result, Some(reply));
+            }
+        })
+        .await
+    }
+
+    /// Returns operations of an entity, done. Durable when it is taken.
+    pub async fn complete_entity(
+        &self,
+        token: Token,
+        outcome: EntityOutcome,
+    ) -> Result<Completed, CallError> {
+        self.complete(token, Kind::Entity, |running, lease, reply| {
+            if let (Item::Offer { partition, offer }, Some(claimed)) = (lease.item, lease.claimed) {
+                running.entity_finished(partition, offer.id, claimed, outcome, Some(reply));
+            }
+        })
+        .await
+    }
+
+    async fn complete(
+        &self,
+        token: Token,
+        kind: Kind,
+        hand: impl FnOnce(&Arc<Running>, Lease, super::Reply),
+    ) -> Result<Completed, CallError> {
+        let running = self.running().await?;
+        let returned = running.workers.with(&running, |state, _, random| {
+            // A token of another kind of work is a foreign one.
+            match state.dispatcher.lease_of(token) {
+                Some(lease) if lease.item.key().kind() != kind => Returned::Unknown,
+                _ => state.dispatcher.finished(token, random),
+            }
+        });
+        let lease = match returned {
+            Returned::Leased(lease) => *lease,
+            Returned::Before => return Ok(Completed::Stale),
+            Returned::Unknown => return Ok(Completed::Unknown),
+        };
+        let (reply, answer) = oneshot::channel();
+        hand(&running, lease, reply);
+        drop(running);
+        match answer.await {
+            Ok(Answer::Reply(Reply::Refused(_))) => Ok(Completed::Stale),
+            Ok(_) => Ok(Completed::Taken),
+            Err(_) => Err(CallError::OutcomeUnknown),
+        }
+    }
+
+    /// Returns work untouched: after a while it is handed out again, and it does not count as tried. False
+    /// when no such work is out under this token.
+    pub async fn abandon(&self, token: Token, kind: Kind) -> Result<bool, CallError> {
+        let running = self.running().await?;
+        Ok(running.workers.with(&running, |state, now, random| {
+            let fits = state.dispatcher.lease_of(token).is_some_and(|l| l.item.key().kind() == kind);
+            fits && state.dispatcher.abandon(token, now, random)
+        }))
+    }
+}
