@@ -5,46 +5,16 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use strandline_engine::pipeline::{Answer, Read};
 use strandline_engine::runtime::{CallError, Hub, HubOptions, Node, NodeOptions};
 use strandline_hub::{Refusal, Reply};
 use strandline_model::{InstanceId, RuntimeStatus};
 use strandline_store::Store;
-use strandline_store::disk::LossyDisk;
 use strandline_store_local::{LocalOptions, LocalStore};
+use support::machine::Machine;
 use support::start;
 
-/// A disk that outlives the stores on it, as after a power cut.
-#[derive(Clone)]
-struct Machine(Arc<Mutex<LossyDisk>>);
-
-impl Machine {
-    fn new() -> Self {
-        Self(Arc::new(Mutex::new(LossyDisk::new(7))))
-    }
-
-    fn disk(&self) -> LossyDisk {
-        self.0.lock().clone()
-    }
-
-    fn node(&self) -> Node {
-        let machine = self.clone();
-        let first = Mutex::new(true);
-        let opener = move || {
-            // Opened again only after a failure: the process lives on, so does the page cache.
-            if !std::mem::replace(&mut *first.lock(), false) {
-                let mut disk = machine.0.lock();
-                *disk = disk.restart();
-            }
-            let disk = machine.disk();
-            LocalStore::open_on(Arc::new(disk), LocalOptions::in_memory())
-                .map(|s| Arc::new(s) as Arc<dyn Store>)
-        };
-        let options = NodeOptions { flush_interval: Duration::from_millis(20), ..NodeOptions::default() };
-        Node::open(Box::new(opener), options).unwrap()
-    }
-}
+const FLUSH: Duration = Duration::from_millis(20);
 
 async fn ended(hub: &Hub, id: &str) -> Option<String> {
     let id = InstanceId::new(id).unwrap();
@@ -64,7 +34,7 @@ async fn ended(hub: &Hub, id: &str) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_failed_sync_the_hub_recovers_what_is_durable() {
     let machine = Machine::new();
-    let node = machine.node();
+    let node = machine.node(FLUSH);
     let hub = node.hub("default", HubOptions { partitions: 2, ..HubOptions::default() }).unwrap();
     hub.attach(Some(Arc::new(support::Chain)));
     let mut unknown = 0;
@@ -147,7 +117,7 @@ async fn a_hub_that_does_not_run_keeps_no_other_from_working() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hub_asked_for_twice_at_once_runs_once() {
     let machine = Machine::new();
-    let node = Arc::new(machine.node());
+    let node = Arc::new(machine.node(FLUSH));
     let asked: Vec<_> = (0..8)
         .map(|_| {
             let node = node.clone();
@@ -166,7 +136,7 @@ async fn a_hub_asked_for_twice_at_once_runs_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_new_work_until_there_is_room() {
     let machine = Machine::new();
-    let node = machine.node();
+    let node = machine.node(FLUSH);
     let hub = node.hub("default", HubOptions { partitions: 2, ..HubOptions::default() }).unwrap();
     hub.attach(Some(Arc::new(support::Chain)));
     let disk = machine.disk();

@@ -8,11 +8,11 @@ use crate::segment::UNFINISHED;
 
 pub(crate) const FILE: &str = "format";
 const FIRST_LINE: &str = "strandline data directory";
-/// What this version writes. 2: indexes over instances.
-pub(crate) const VERSION: u32 = 2;
-/// The oldest version that can read what this version writes. 2: an older one would change rows and leave
-/// the indexes as they are.
-const MIN_READER: u32 = 2;
+/// What this version writes. 2: indexes over instances. 3: the log tells what becomes of hubs.
+pub(crate) const VERSION: u32 = 3;
+/// The oldest version that can read what this version writes. 3: an older one would take the end of a hub
+/// for the end of the log.
+const MIN_READER: u32 = 3;
 
 /// What the format file says of a store that this version can read.
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,7 @@
 //! | 56 | 4 | time, nanoseconds |
 //! | 60 | 4 | hub |
 //! | 64 | 2 | partition |
-//! | 66 | 1 | kind: 1 batch, 2 trailer |
+//! | 66 | 1 | kind: 1 batch, 2 trailer, 3 hub |
 //! | 67 | 1 | flags: 1 first of its batch, 2 last of its batch |
 //! | 68 | 4 | zero |
 //! | 72 | | body |
@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Batch,
     /// Holds nothing but a newer `durable`.
     Trailer,
+    /// What became of the hub it names; see [`crate::hubs::HubChange`].
+    Hub,
 }
 
 /// Everything of a frame but its body.
@@ -92,6 +94,7 @@ impl Frame {
         header[66] = match self.kind {
             Kind::Batch => 1,
             Kind::Trailer => 2,
+            Kind::Hub => 3,
         };
         header[67] = u8::from(self.first) | u8::from(self.last) << 1;
         out.extend_from_slice(&header);
@@ -117,6 +120,7 @@ impl Frame {
         let kind = match header[66] {
             1 => Kind::Batch,
             2 => Kind::Trailer,
+            3 => Kind::Hub,
             _ => return None,
         };
         let frame = Self {

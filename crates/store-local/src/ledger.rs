@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use strandline_store::{Batch, LogUsage, PartitionRef, StoreError};
 
+use crate::hubs::HubChange;
 use crate::segment::Segment;
 
 /// One partition that has batches or an owner.
@@ -44,6 +45,9 @@ pub(crate) struct Ledger {
     pub(crate) segments: VecDeque<Used>,
     /// The address after the newest durable frame.
     pub(crate) end: u64,
+    /// What became of hubs and the tables don't show yet, in order. Every flush writes all of it, so it
+    /// pins no segment.
+    pub(crate) hubs: Vec<HubChange>,
     /// Least distance of two marks in bytes.
     spacing: u64,
 }
@@ -60,6 +64,16 @@ impl Ledger {
     /// The partition, known from now on.
     pub(crate) fn entry(&mut self, at: PartitionRef) -> &mut Entry {
         self.partitions.entry(at).or_default()
+    }
+
+    /// Gives a partition without any batch, durable or under way, to a new owner. False for others.
+    pub(crate) fn take_new(&mut self, at: PartitionRef, epoch: u64) -> bool {
+        let entry = self.entry(at);
+        let new = entry.last == 0 && entry.appending == 0;
+        if new {
+            entry.epoch = epoch;
+        }
+        new
     }
 
     /// Sets what the tables reflect of a partition, when the store is opened.

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `LOCK` | locked while a process has the store open; holds its process id |
 //! | `format` | marks the directory, with the version of its format and its identity |
-//! | `log-00000001` … | the log, in segments: batches of all partitions in the order of their commits |
+//! | `log-00000001` … | the log, in segments: batches of all partitions in the order of their commits, and what became of hubs |
 //! | `tables.redb` | the tables, which lag behind the log, and how far they are |
 //!
 //! A batch is durable when the frames that hold it are synced in the log. Tables are written later, many
@@ -24,6 +24,7 @@ mod error;
 mod format;
 mod frame;
 mod fs_disk;
+mod hubs;
 mod index;
 mod keys;
 mod ledger;
@@ -41,5 +42,6 @@ mod tables;
 mod window;
 
 pub use fs_disk::FsDisk;
+pub use hubs::{HUB_NAME_MAX, PARTITIONS_MAX};
 pub use options::{FRAME_BYTES_MAX, LocalOptions, Sabotage};
-pub use store::{HUB_NAME_MAX, LocalStore, PARTITIONS_MAX};
+pub use store::LocalStore;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
+use strandline_model::Timestamp;
 use strandline_store::disk::Disk;
 use strandline_store::{Batch, PartitionRef, StoreError};
 
 use crate::error::{io_error, is_full};
 use crate::frame::{Frame, HEADER, Kind, size_of};
+use crate::hubs::HubChange;
 use crate::ledger::{Checks, Ledger, Used};
 use crate::options::{LocalOptions, Sabotage};
 use crate::segment::Segment;
@@ -43,9 +45,9 @@ struct Writer {
     start: u64,
     offset: u64,
     next_lsn: u64,
-    /// The newest frame of a batch that is durable.
-    newest_batch: u64,
-    /// The newest frame of a batch that a trailer covers.
+    /// The newest durable frame that is no trailer.
+    newest: u64,
+    /// The newest such frame that a trailer covers.
     covered: u64,
     /// `active` holds a trailer that was not synced yet.
     unsynced: bool,
@@ -65,7 +67,7 @@ pub(crate) struct Start {
     pub(crate) ledger: Ledger,
     pub(crate) offset: u64,
     pub(crate) next_lsn: u64,
-    pub(crate) newest_batch: u64,
+    pub(crate) newest: u64,
     pub(crate) ready: VecDeque<Segment>,
     pub(crate) free: Vec<Segment>,
     pub(crate) next_number: u64,
@@ -89,7 +91,7 @@ impl Log {
                 start: address,
                 offset: start.offset,
                 next_lsn: start.next_lsn,
-                newest_batch: start.newest_batch,
+                newest: start.newest,
                 covered: 0,
                 unsynced: false,
                 buffer: Vec::new(),
@@ -131,6 +133,38 @@ impl Log {
             self.ledger.lock().abandon(group);
             return Err(error);
         }
+        let entered = self.append_frames(writer, Kind::Batch, group)?;
+        let mut ledger = self.ledger.lock();
+        ledger.segments.extend(entered);
+        ledger.end = writer.start + writer.offset;
+        for (batch, address) in group.iter().zip(&writer.places) {
+            ledger.commit(batch.at, batch.position, *address);
+        }
+        Ok(())
+    }
+
+    /// Makes durable what became of a hub.
+    pub(crate) fn append_hub(&self, change: HubChange) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock();
+        let writer = &mut *writer;
+        let at = PartitionRef { hub: change.hub().number, partition: 0 };
+        let frame = [Batch { at, epoch: 0, position: 0, time: Timestamp::EPOCH, records: change.encode() }];
+        self.make_room(writer, &frame)?;
+        let entered = self.append_frames(writer, Kind::Hub, &frame)?;
+        let mut ledger = self.ledger.lock();
+        ledger.segments.extend(entered);
+        ledger.end = writer.start + writer.offset;
+        ledger.hubs.push(change);
+        Ok(())
+    }
+
+    /// Writes batches, for which there is room, and syncs them. Returns the segments it went on in.
+    fn append_frames(
+        &self,
+        writer: &mut Writer,
+        kind: Kind,
+        group: &[Batch],
+    ) -> Result<Vec<Used>, StoreError> {
         let mut written = Vec::new();
         let mut entered = Vec::new();
         writer.places.clear();
@@ -165,7 +199,7 @@ impl Log {
                     epoch: batch.epoch,
                     time: batch.time,
                     at: batch.at,
-                    kind: Kind::Batch,
+                    kind,
                     first,
                     last: after.is_empty(),
                 };
@@ -188,18 +222,12 @@ impl Log {
             }
         }
         writer.unsynced = false;
-        writer.newest_batch = writer.next_lsn - 1;
+        writer.newest = writer.next_lsn - 1;
         self.durable.store(writer.next_lsn - 1, Ordering::Release);
         self.room.store(writer.active.size - writer.offset, Ordering::Relaxed);
         // A huge group should not keep its buffer for ever.
         writer.buffer.shrink_to(4 << 20);
-        let mut ledger = self.ledger.lock();
-        ledger.segments.extend(entered);
-        ledger.end = writer.start + writer.offset;
-        for (batch, address) in group.iter().zip(&writer.places) {
-            ledger.commit(batch.at, batch.position, *address);
-        }
-        Ok(())
+        Ok(entered)
     }
 
     /// How much of a body of `rest` bytes goes into the next frame; `None` when it must wait for the
@@ -266,7 +294,7 @@ impl Log {
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
         let fits = |w: &Writer| w.active.size.saturating_sub(w.offset) >= HEADER as u64;
-        if writer.newest_batch > writer.covered {
+        if writer.newest > writer.covered {
             if !fits(writer) {
                 if self.ready.lock().is_empty() {
                     // The tables say it as well at the next flush; not worth a new segment.
@@ -281,7 +309,7 @@ impl Log {
             self.write(&writer.active, &writer.buffer, writer.offset)?;
             writer.offset += writer.buffer.len() as u64;
             writer.next_lsn += 1;
-            writer.covered = writer.newest_batch;
+            writer.covered = writer.newest;
             writer.unsynced = true;
             self.room.store(writer.active.size - writer.offset, Ordering::Relaxed);
             self.ledger.lock().end = writer.start + writer.offset;

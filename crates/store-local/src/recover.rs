@@ -75,8 +75,12 @@ pub(crate) fn open(disk: Arc<dyn Disk>, place: &str, options: LocalOptions) -> R
     }
     let mut found = scan(&segments, meta.first_lsn, meta.durable)?;
     let mut ledger = Ledger::new((options.segment_min / 16).clamp(256, 64 << 10));
+    // What the tables show already stays out of them: its rows may have been dropped since.
+    found.hubs.retain(|change| meta.hubs.apply(change));
     for (at, position) in &meta.positions {
-        ledger.restore(*at, *position);
+        if meta.hubs.partitions(at.hub).is_some() {
+            ledger.restore(*at, *position);
+        }
     }
     restore_tail(&mut ledger, &segments, &mut found, &meta)?;
 
@@ -104,7 +108,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, place: &str, options: LocalOptions) -> R
     }
     meta.incarnation += 1;
     meta.durable = found.next_lsn - 1;
-    tables.begin(meta.incarnation, meta.durable)?;
+    tables.begin(meta.incarnation, meta.durable, &found.hubs)?;
 
     let mut ready: VecDeque<Segment> = segments.split_off(found.used.len()).into();
     let mut next_number = segments.last().map_or(meta.first_segment, |s| s.number + 1);
@@ -125,15 +129,8 @@ pub(crate) fn open(disk: Arc<dyn Disk>, place: &str, options: LocalOptions) -> R
     }
     let offset = found.used.last().copied().unwrap_or(0);
     ledger.end = ledger.segments.back().map_or(0, |u| u.start) + offset;
-    let start = Start {
-        ledger,
-        offset,
-        next_lsn: found.next_lsn,
-        newest_batch: found.newest_batch,
-        ready,
-        free,
-        next_number,
-    };
+    let start =
+        Start { ledger, offset, next_lsn: found.next_lsn, newest: found.newest, ready, free, next_number };
     let log =
         Log::new(disk, options, identity, start).ok_or_else(|| missing("log", "there is no segment"))?;
     Ok(Opened { tables, log, meta })
@@ -152,12 +149,8 @@ fn restore_tail(
         starts.push(sum);
         sum += segment.size;
     }
-    let mut live = std::collections::BTreeMap::new();
-    for hub in meta.hubs.values() {
-        live.insert(hub.number, hub.partitions);
-    }
     if let Some((offset, at, position)) = found.headless
-        && live.contains_key(&at.hub)
+        && meta.hubs.partitions(at.hub).is_some()
         && ledger.get(at).is_none_or(|e| e.flushed < position)
     {
         let reason = format!("the beginning of batch {position} of {at:?} is missing");
@@ -166,12 +159,12 @@ fn restore_tail(
     for (index, offset, batch) in found.batches.drain(..) {
         let PartitionRef { hub, partition } = batch.at;
         let wrong = |reason: String| StoreError::Corrupt { file: segments[index].name(), offset, reason };
-        if hub == 0 || hub >= meta.next_hub {
+        if hub == 0 || hub >= meta.hubs.next {
             return Err(wrong(format!("a batch of hub {hub}, which was never created")));
         }
         // The hub was deleted.
-        let Some(partitions) = live.get(&hub) else { continue };
-        if partition >= *partitions {
+        let Some(partitions) = meta.hubs.partitions(hub) else { continue };
+        if partition >= partitions {
             return Err(wrong(format!("a batch of partition {partition} of {partitions}")));
         }
         let entry = ledger.entry(batch.at);

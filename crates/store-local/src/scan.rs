@@ -6,6 +6,7 @@ use strandline_store::{Batch, PartitionRef, StoreError};
 
 use crate::error::io_error;
 use crate::frame::{Frame, HEADER, Kind};
+use crate::hubs::HubChange;
 use crate::segment::{self, Segment};
 use crate::window::Window;
 
@@ -14,6 +15,8 @@ use crate::window::Window;
 pub(crate) struct Scan {
     /// Whole batches in order, each with the segment (by index) and offset where it begins.
     pub(crate) batches: Vec<(usize, u64, Batch)>,
+    /// What became of hubs, in order.
+    pub(crate) hubs: Vec<HubChange>,
     /// The end of a batch whose beginning is no longer there: where, whose and which.
     pub(crate) headless: Option<(u64, PartitionRef, u64)>,
     /// The first sequence number of each segment that holds any.
@@ -22,8 +25,8 @@ pub(crate) struct Scan {
     pub(crate) used: Vec<u64>,
     /// The sequence number after the last frame kept.
     pub(crate) next_lsn: u64,
-    /// The last frame that holds part of a batch; 0 when there is none.
-    pub(crate) newest_batch: u64,
+    /// The last frame that is no trailer; 0 when there is none.
+    pub(crate) newest: u64,
     /// What is kept but not known durable: segment, from, to.
     pub(crate) uncertain: Vec<(usize, u64, u64)>,
     /// What must not be read again: segment, from, to.
@@ -69,12 +72,19 @@ pub(crate) fn scan(segments: &[Segment], first_lsn: u64, known_durable: u64) -> 
         let malformed = |reason: &str| corrupt(segment, here.offset, reason);
         frames.push((here.segment, here.offset, end, frame.lsn));
         match frame.kind {
-            Kind::Trailer if open.is_some() => return Err(malformed("a trailer inside a batch")),
+            Kind::Trailer | Kind::Hub if open.is_some() => {
+                return Err(malformed("something else inside a batch"));
+            }
             Kind::Trailer => {}
+            Kind::Hub => {
+                let change = HubChange::decode(frame.at.hub, body);
+                scan.hubs.push(change.ok_or_else(|| malformed("a hub that cannot be read"))?);
+                scan.newest = frame.lsn;
+            }
             // The segment before held its beginning; it is gone because the tables hold the batch.
             Kind::Batch if !frame.first && open.is_none() && scan.batches.is_empty() => {
                 scan.headless = Some((here.offset, frame.at, frame.position));
-                scan.newest_batch = frame.lsn;
+                scan.newest = frame.lsn;
             }
             Kind::Batch => {
                 let mut batch = match open.take() {
@@ -85,7 +95,7 @@ pub(crate) fn scan(segments: &[Segment], first_lsn: u64, known_durable: u64) -> 
                 batch.2.records.extend_from_slice(body);
                 if frame.last {
                     scan.batches.push(batch);
-                    scan.newest_batch = frame.lsn;
+                    scan.newest = frame.lsn;
                 } else {
                     open = Some(batch);
                 }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,16 +16,13 @@ use strandline_store::{
 
 use crate::background::Background;
 use crate::fs_disk::FsDisk;
+use crate::hubs::{HubChange, Hubs};
 use crate::lock::{self, DirLock};
 use crate::log::Log;
 use crate::options::LocalOptions;
 use crate::recover::{self, Opened};
 use crate::tables::{LogMeta, Tables};
 
-/// Most partitions of a hub.
-pub const PARTITIONS_MAX: u16 = 1024;
-/// Longest name of a hub.
-pub const HUB_NAME_MAX: usize = 64;
 /// Rows of a deleted hub that go in one transaction.
 const DROP_SLICE: usize = 1000;
 
@@ -54,15 +51,6 @@ pub(crate) struct Core {
     flushes: AtomicU64,
     failed: OnceLock<String>,
     closed: AtomicBool,
-}
-
-struct Hubs {
-    live: BTreeMap<String, HubInfo>,
-    /// Partition counts by hub number, of the same hubs.
-    partitions: BTreeMap<u32, u16>,
-    next: u32,
-    /// Deleted hubs whose rows are not all gone.
-    dropping: BTreeSet<u32>,
 }
 
 impl fmt::Debug for LocalStore {
@@ -102,12 +90,7 @@ impl LocalStore {
             tables,
             log,
             changing_hubs: Mutex::new(()),
-            hubs: Mutex::new(Hubs {
-                partitions: meta.hubs.values().map(|h| (h.number, h.partitions)).collect(),
-                live: meta.hubs,
-                next: meta.next_hub,
-                dropping: meta.dropping.into_iter().collect(),
-            }),
+            hubs: Mutex::new(meta.hubs),
             flushing: Mutex::new(()),
             incarnation: meta.incarnation,
             acquired: AtomicU64::new(0),
@@ -168,10 +151,13 @@ impl Core {
     /// Drops some rows of deleted hubs. True when there are more.
     pub(crate) fn drop_some_rows(&self) -> Result<bool, StoreError> {
         let Some(hub) = self.hubs.lock().dropping.first().copied() else { return Ok(false) };
-        if self.tables.drop_rows(hub, DROP_SLICE)? {
+        let _one = self.flushing.lock();
+        let changes = self.log.ledger.lock().hubs.clone();
+        if self.tables.drop_rows(hub, DROP_SLICE, &changes)? {
             self.hubs.lock().dropping.remove(&hub);
         }
-        Ok(!self.hubs.lock().dropping.is_empty())
+        self.log.ledger.lock().hubs.drain(..changes.len());
+        Ok(self.has_drops())
     }
 
     pub(crate) fn has_drops(&self) -> bool {
@@ -180,7 +166,7 @@ impl Core {
 
     /// How many partitions a hub has.
     fn partitions(&self, hub: u32) -> Result<u16, StoreError> {
-        let partitions = self.hubs.lock().partitions.get(&hub).copied();
+        let partitions = self.hubs.lock().partitions(hub);
         partitions.ok_or_else(|| StoreError::NoSuchHub(format!("number {hub}")))
     }
 
@@ -195,7 +181,7 @@ impl Core {
     fn flush(&self, rows: &[(PartitionRef, PartitionRows)]) -> Result<(), StoreError> {
         let _one = self.flushing.lock();
         let mut positions = BTreeMap::new();
-        let (log, trim) = {
+        let (log, trim, hubs) = {
             let ledger = self.log.ledger.lock();
             for (at, rows) in rows {
                 let position = rows.partition.position;
@@ -215,12 +201,14 @@ impl Core {
             let first = ledger.segments.get(trim);
             let first = first.ok_or_else(|| StoreError::Failed("the log has no segment".into()))?;
             let (first_segment, first_lsn) = (first.segment.number, first.first_lsn);
-            (LogMeta { durable: self.log.durable(), first_segment, first_lsn }, trim)
+            (LogMeta { durable: self.log.durable(), first_segment, first_lsn }, trim, ledger.hubs.clone())
         };
-        self.tables.flush(rows, log)?;
+        // A hub may be deleted meanwhile, and what is written then would never be dropped.
+        self.tables.flush(rows, log, &hubs, |hub| self.partitions(hub).is_err())?;
         self.flushes.fetch_add(1, Ordering::Relaxed);
         {
             let mut ledger = self.log.ledger.lock();
+            ledger.hubs.drain(..hubs.len());
             for (at, position) in positions {
                 ledger.flushed(at, position);
             }
@@ -229,10 +217,13 @@ impl Core {
     }
 
     fn acquire(&self, at: PartitionRef) -> Result<Recovered, StoreError> {
-        let _still = self.flushing.lock();
         self.check_partition(at)?;
-        let count = self.acquired.fetch_add(1, Ordering::Relaxed) + 1;
-        let epoch = self.incarnation << 32 | count;
+        let epoch = self.incarnation << 32 | (self.acquired.fetch_add(1, Ordering::Relaxed) + 1);
+        // Where nothing was ever written nothing can be under way: no flush need be waited for.
+        if self.log.ledger.lock().take_new(at, epoch) {
+            return Ok(Recovered { epoch, row: None, timers: vec![], active: vec![], tail: vec![] });
+        }
+        let _still = self.flushing.lock();
         let (last, recovered) = {
             // An append under way still belongs to the former owner; its batches are in the tail.
             let _paused = self.log.pause();
@@ -256,33 +247,9 @@ impl Core {
     }
 
     fn create_hub(&self, name: &str, partitions: u16) -> Result<HubInfo, StoreError> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if name.is_empty() || name.len() > HUB_NAME_MAX || !name.chars().all(allowed) {
-            return Err(StoreError::Format(format!(
-                "{name:?} cannot be the name of a task hub: use 1 to {HUB_NAME_MAX} letters, digits, '_' and '-'"
-            )));
-        }
-        if partitions == 0 || partitions > PARTITIONS_MAX {
-            return Err(StoreError::Format(format!(
-                "a task hub cannot have {partitions} partitions: choose 1 to {PARTITIONS_MAX}"
-            )));
-        }
         let _one = self.changing_hubs.lock();
-        let number = {
-            let hubs = self.hubs.lock();
-            if hubs.live.contains_key(name) {
-                return Err(StoreError::HubExists(name.into()));
-            }
-            hubs.next
-        };
-        let next =
-            number.checked_add(1).ok_or_else(|| StoreError::Format("no hub numbers are left".into()))?;
-        let hub = HubInfo { name: name.into(), number, partitions };
-        self.tables.create_hub(&hub)?;
-        let mut hubs = self.hubs.lock();
-        hubs.next = next;
-        hubs.partitions.insert(number, partitions);
-        hubs.live.insert(hub.name.clone(), hub.clone());
+        let hub = self.hubs.lock().admit(name, partitions)?;
+        self.change(HubChange::Created(hub.clone()))?;
         Ok(hub)
     }
 
@@ -290,12 +257,15 @@ impl Core {
         let _one = self.changing_hubs.lock();
         let hub = self.hubs.lock().live.get(name).cloned();
         let hub = hub.ok_or_else(|| StoreError::NoSuchHub(name.into()))?;
-        self.tables.hide_hub(&hub)?;
-        let mut hubs = self.hubs.lock();
-        hubs.live.remove(name);
-        hubs.partitions.remove(&hub.number);
-        hubs.dropping.insert(hub.number);
-        self.log.ledger.lock().forget(hub.number);
+        let number = hub.number;
+        self.change(HubChange::Deleted(hub))?;
+        self.log.ledger.lock().forget(number);
+        Ok(())
+    }
+
+    fn change(&self, change: HubChange) -> Result<(), StoreError> {
+        self.log.append_hub(change.clone())?;
+        self.hubs.lock().apply(&change);
         Ok(())
     }
 }

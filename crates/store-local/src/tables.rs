@@ -18,6 +18,7 @@ use strandline_store::{HubInfo, PartitionRef, StoreError};
 
 use crate::backend::{Backend, TablesFile};
 use crate::error::io_error;
+use crate::hubs::{HubChange, Hubs};
 use crate::index::{Changes, Indexed};
 use crate::keys;
 use crate::options::Sabotage;
@@ -44,13 +45,11 @@ pub(crate) struct Tables {
 #[derive(Debug, Default)]
 pub(crate) struct Meta {
     pub(crate) incarnation: u64,
-    pub(crate) next_hub: u32,
     pub(crate) durable: u64,
     pub(crate) first_segment: u64,
     pub(crate) first_lsn: u64,
     pub(crate) identity: u64,
-    pub(crate) hubs: BTreeMap<String, HubInfo>,
-    pub(crate) dropping: Vec<u32>,
+    pub(crate) hubs: Hubs,
     pub(crate) positions: Vec<(PartitionRef, u64)>,
     /// The indexes are there and agree with the rows.
     pub(crate) indexed: bool,
@@ -259,7 +258,6 @@ impl Tables {
             };
             let mut meta = Meta {
                 incarnation: number(INCARNATION)?,
-                next_hub: number(NEXT_HUB)? as u32,
                 durable: number(DURABLE)?,
                 first_segment: number(FIRST_SEGMENT)?,
                 first_lsn: number(FIRST_LSN)?,
@@ -267,17 +265,20 @@ impl Tables {
                 indexed: table.get(INDEXED)?.is_some(),
                 ..Meta::default()
             };
+            let mut live = BTreeMap::new();
             for row in txn.open_table(HUBS)?.iter()? {
                 let (name, value) = row?;
                 let hub: HubRow = decode("hubs", value.value())?;
                 let partitions =
                     u16::try_from(hub.partitions).map_err(|_| corrupt("partition count".into()))?;
                 let name = name.value().to_owned();
-                meta.hubs.insert(name.clone(), HubInfo { name, number: hub.number, partitions });
+                live.insert(name.clone(), HubInfo { name, number: hub.number, partitions });
             }
+            let mut dropping = Vec::new();
             for row in txn.open_table(DROPPING)?.iter()? {
-                meta.dropping.push(row?.0.value());
+                dropping.push(row?.0.value());
             }
+            meta.hubs = Hubs::new(live, number(NEXT_HUB)? as u32, dropping);
             for row in txn.open_table(POSITIONS)?.iter()? {
                 let (key, value) = row?;
                 let at =
@@ -288,9 +289,10 @@ impl Tables {
         })
     }
 
-    /// Starts a new incarnation, after recovery.
-    pub(crate) fn begin(&self, incarnation: u64, durable: u64) -> Result<(), StoreError> {
+    /// Starts a new incarnation, after recovery, which found these changes of hubs in the log.
+    pub(crate) fn begin(&self, incarnation: u64, durable: u64, hubs: &[HubChange]) -> Result<(), StoreError> {
         self.write(|txn| {
+            write_hubs(txn, hubs)?;
             let mut meta = txn.open_table(META)?;
             meta.insert(INCARNATION, incarnation)?;
             meta.insert(DURABLE, durable)?;
@@ -298,26 +300,10 @@ impl Tables {
         })
     }
 
-    pub(crate) fn create_hub(&self, hub: &HubInfo) -> Result<(), StoreError> {
+    /// Removes up to `slice` rows of a deleted hub, once `hubs` is written. True when none are left.
+    pub(crate) fn drop_rows(&self, hub: u32, slice: usize, hubs: &[HubChange]) -> Result<bool, StoreError> {
         self.write(|txn| {
-            let row = HubRow { number: hub.number, partitions: u32::from(hub.partitions) };
-            txn.open_table(HUBS)?.insert(&*hub.name, encode(&row, &mut Vec::new()))?;
-            txn.open_table(META)?.insert(NEXT_HUB, u64::from(hub.number) + 1)?;
-            Ok(())
-        })
-    }
-
-    pub(crate) fn hide_hub(&self, hub: &HubInfo) -> Result<(), StoreError> {
-        self.write(|txn| {
-            txn.open_table(HUBS)?.remove(&*hub.name)?;
-            txn.open_table(DROPPING)?.insert(hub.number, ())?;
-            Ok(())
-        })
-    }
-
-    /// Removes up to `slice` rows of a deleted hub. True when none are left.
-    pub(crate) fn drop_rows(&self, hub: u32, slice: usize) -> Result<bool, StoreError> {
-        self.write(|txn| {
+            write_hubs(txn, hubs)?;
             let mut left = slice;
             // First: no list finds an entry whose row is gone.
             for table in [BY_STATUS, BY_NAME] {
@@ -337,12 +323,16 @@ impl Tables {
         })
     }
 
+    /// Writes rows, and what became of hubs. Rows of hubs that are gone when it comes to that are left out.
     pub(crate) fn flush(
         &self,
         rows: &[(PartitionRef, PartitionRows)],
         log: LogMeta,
+        hubs: &[HubChange],
+        is_gone: impl Fn(u32) -> bool,
     ) -> Result<(), StoreError> {
         self.write(|txn| {
+            write_hubs(txn, hubs)?;
             let mut partitions = txn.open_table(PARTITIONS)?;
             let mut positions = txn.open_table(POSITIONS)?;
             let mut instances = txn.open_table(INSTANCES)?;
@@ -352,7 +342,7 @@ impl Tables {
             let mut active = txn.open_table(ACTIVE)?;
             let mut index = Changes::new(self.sabotage);
             let mut buffer = Vec::new();
-            for (at, rows) in rows {
+            for (at, rows) in rows.iter().filter(|(at, _)| !is_gone(at.hub)) {
                 let at = *at;
                 for timer in &rows.timers_removed {
                     timers.remove(&*keys::timer(at, timer))?;
@@ -508,6 +498,30 @@ fn execution_of(row: &InstanceRow) -> Result<ExecutionId, Problem> {
             row.execution_id.len()
         )))
     })
+}
+
+/// What became of hubs; what was written before does no harm.
+fn write_hubs(txn: &WriteTransaction, changes: &[HubChange]) -> Result<(), Problem> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let mut hubs = txn.open_table(HUBS)?;
+    let mut dropping = txn.open_table(DROPPING)?;
+    let mut meta = txn.open_table(META)?;
+    for change in changes {
+        match change {
+            HubChange::Created(hub) => {
+                let row = HubRow { number: hub.number, partitions: hub.partitions.into() };
+                hubs.insert(&*hub.name, encode(&row, &mut Vec::new()))?;
+                meta.insert(NEXT_HUB, u64::from(hub.number) + 1)?;
+            }
+            HubChange::Deleted(hub) => {
+                hubs.remove(&*hub.name)?;
+                dropping.insert(hub.number, ())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn drop_from<V: redb::Value + 'static>(

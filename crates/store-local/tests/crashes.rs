@@ -362,3 +362,93 @@ fn a_store_that_does_not_sync_is_found_out() {
     let caught = (0..20).filter(|seed| run(*seed, Sabotage::DropSync, 12).is_err()).count();
     assert!(caught >= 15, "only {caught} of 20");
 }
+
+/// What happens to hubs between two power cuts, one step after the other.
+#[derive(Clone, Copy)]
+enum Step {
+    Create(&'static str),
+    Delete(&'static str),
+    /// Appends a batch to a hub and flushes it.
+    Fill(&'static str),
+    Idle,
+}
+
+#[test]
+fn hubs_are_what_was_acknowledged_whenever_the_power_fails() {
+    use Step::{Create, Delete, Fill, Idle};
+    let script = [
+        Create("a"),
+        Fill("a"),
+        Create("b"),
+        Delete("a"),
+        Idle,
+        Create("a"),
+        Delete("b"),
+        Fill("a"),
+        Idle,
+        Idle,
+        Create("b"),
+        Delete("b"),
+        Create("b"),
+    ];
+    let mut cuts = 0;
+    for n in 1.. {
+        let disk = LossyDisk::new(n);
+        let options = LocalOptions::simulated(n);
+        let store = LocalStore::open_on(Arc::new(disk.clone()), options.clone()).unwrap();
+        disk.crash_at(n);
+        let mut hubs = BTreeMap::new();
+        let mut newest = 0;
+        let mut doubt = None;
+        for step in script {
+            let done = match step {
+                Create(name) => store.create_hub(name, 1).map(|hub| {
+                    assert!(hub.number > newest);
+                    newest = hub.number;
+                    hubs.insert(name, newest);
+                }),
+                Delete(name) => store.delete_hub(name).map(|()| hubs.retain(|hub, _| *hub != name)),
+                Fill(name) => fill(&store, hubs[name]),
+                Idle => store.idle(),
+            };
+            if done.is_err() {
+                doubt = Some(step);
+                break;
+            }
+        }
+        let crashed = disk.is_crashed();
+        drop(store);
+        let store = LocalStore::open_on(Arc::new(disk.reboot()), options).unwrap();
+        let found = store.hubs().unwrap();
+        let found: BTreeMap<&str, u32> = found.iter().map(|h| (h.name.as_str(), h.number)).collect();
+        if found != hubs {
+            match doubt {
+                Some(Create(name)) => {
+                    hubs.insert(name, newest + 1);
+                }
+                Some(Delete(name)) => {
+                    hubs.remove(name);
+                }
+                _ => {}
+            }
+            assert_eq!(found, hubs, "power cut {n}");
+        }
+        // A new hub finds nothing of those before it, whose numbers are not used again.
+        let fresh = store.create_hub("fresh", 1).unwrap().number;
+        assert!(fresh > newest && hubs.values().all(|number| *number < fresh));
+        let at = PartitionRef { hub: fresh, partition: 0 };
+        assert_eq!(store.acquire(at).unwrap().row, None);
+        if !crashed {
+            break;
+        }
+        cuts += 1;
+    }
+    assert!(cuts > 20, "{cuts} operations");
+}
+
+fn fill(store: &LocalStore, hub: u32) -> Result<(), StoreError> {
+    let at = PartitionRef { hub, partition: 0 };
+    let epoch = store.acquire(at)?.epoch;
+    store.append(&[batch(at, epoch, 1, vec![7; 100])])?;
+    store.flush(&[(at, rows(1))])
+}

@@ -20,8 +20,15 @@ struct Place {
     bytes: Range<u64>,
     lsn: u64,
     durable: u64,
-    trailer: bool,
+    kind: Kind,
     last: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Batch,
+    Trailer,
+    Hub,
 }
 
 struct Sample {
@@ -91,7 +98,7 @@ fn frames(disk: &LossyDisk) -> Vec<Place> {
                 bytes: at as u64..end as u64,
                 lsn: number(at + 16),
                 durable: number(at + 24),
-                trailer: bytes[at + 66] == 2,
+                kind: [Kind::Batch, Kind::Trailer, Kind::Hub][usize::from(bytes[at + 66]) - 1],
                 last: bytes[at + 67] & 2 != 0,
             });
             at = end;
@@ -109,8 +116,8 @@ impl Sample {
         // The sequence number after the last whole batch or trailer.
         let mut next = 1;
         for frame in self.frames.iter().take_while(|f| !damaged(f)) {
-            if frame.trailer || frame.last {
-                kept += u64::from(frame.last);
+            if frame.kind == Kind::Trailer || frame.last {
+                kept += u64::from(frame.kind == Kind::Batch);
                 next = frame.lsn + 1;
             }
         }
@@ -182,8 +189,10 @@ fn the_sample_has_what_it_should() {
     let files: std::collections::BTreeSet<_> = sample.frames.iter().map(|f| &f.file).collect();
     assert!(files.len() >= 3, "{files:?}");
     assert_eq!(sample.batches, sample.expected(|_| false).unwrap());
-    assert!(sample.frames.iter().filter(|f| f.trailer).count() >= 6);
-    assert!(sample.frames.windows(2).any(|w| !w[0].last && !w[0].trailer && w[0].file != w[1].file));
+    assert!(sample.frames.iter().filter(|f| f.kind == Kind::Trailer).count() >= 6);
+    assert!(
+        sample.frames.windows(2).any(|w| !w[0].last && w[0].kind == Kind::Batch && w[0].file != w[1].file)
+    );
 }
 
 #[test]

@@ -68,12 +68,12 @@ fn newer_formats_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     LocalStore::open(dir.path(), options()).unwrap();
     let format = fs::read_to_string(dir.path().join("format")).unwrap();
-    let newer = format.replace("version 2", "version 4").replace("min_reader 2", "min_reader 3");
+    let newer = format.replace("version 3", "version 5").replace("min_reader 3", "min_reader 4");
     fs::write(dir.path().join("format"), &newer).unwrap();
     let place = dir.path().display().to_string();
     refused(dir.path(), &[&place, "format 4", "newer version of Strandline"]);
     // A newer version may say that this one can read what it wrote.
-    fs::write(dir.path().join("format"), format.replace("version 2", "version 4")).unwrap();
+    fs::write(dir.path().join("format"), format.replace("version 3", "version 5")).unwrap();
     LocalStore::open(dir.path(), options()).unwrap();
     fs::write(dir.path().join("format"), "nonsense").unwrap();
     refused(dir.path(), &["format", "backup"]);
@@ -105,11 +105,11 @@ fn corruption_is_named_and_nothing_is_touched() {
     drop(store);
     let file = dir.path().join("log-00000001");
     let mut bytes = fs::read(&file).unwrap();
-    // Frames of 72 + 104 bytes: the eleventh begins at 1760.
+    // The hub's frame has 80 bytes, the others 72 + 104: the eleventh begins at 1664.
     bytes[1800] ^= 4;
     fs::write(&file, bytes).unwrap();
-    let error = refused(dir.path(), &["log-00000001", "1760"]);
-    assert!(matches!(error, StoreError::Corrupt { offset: 1760, .. }));
+    let error = refused(dir.path(), &["log-00000001", "1664"]);
+    assert!(matches!(error, StoreError::Corrupt { offset: 1664, .. }));
 }
 
 #[test]

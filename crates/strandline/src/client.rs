@@ -278,6 +278,7 @@ pub(crate) fn call_error(error: CallError) -> Error {
     match error {
         CallError::OutcomeUnknown => Error::new("OutcomeUnknown", error),
         CallError::Closed => Error::new("HubClosed", error),
+        CallError::NoSuchHub(_) => Error::new("HubNotFound", error),
     }
 }
 

@@ -236,6 +236,8 @@ impl Driver {
             // Another thread has taken its place among those that may run turns.
             Exit::Superseded => running.slow_turn_over(),
             Exit::Stopped => {}
+            // Its hub was deleted under it.
+            Exit::Failed(_) if running.is_stopped() => {}
             Exit::Failed(error) => running.fail(error.to_string()),
         }
     }

@@ -140,6 +140,11 @@ fn write(signal: &FlushSignal, store: &dyn Store, log: &LogWriter, captured: Vec
                     return false;
                 }
             }
+            // A hub was deleted meanwhile: its rows are not wanted any more.
+            Err(StoreError::Stale { at, .. }) if is_stopped(&done, at.hub) => {
+                done.retain(|(_, of, _)| of.hub != at.hub);
+                rows.retain(|(of, _)| of.hub != at.hub);
+            }
             Err(error) => {
                 if let Some((running, ..)) = done.first() {
                     running.fail(error.to_string());
@@ -154,6 +159,10 @@ fn write(signal: &FlushSignal, store: &dyn Store, log: &LogWriter, captured: Vec
         }
     }
     true
+}
+
+fn is_stopped(captured: &[(Arc<Running>, PartitionRef, u64)], hub: u32) -> bool {
+    captured.iter().any(|(running, at, _)| at.hub == hub && running.is_stopped())
 }
 
 /// Flushes one partition that nobody runs. False when the tables lacked nothing.

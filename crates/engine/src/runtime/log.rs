@@ -1,6 +1,7 @@
 //! The log writer: takes the batches of all partitions, appends them with one sync, acknowledges.
 //! At once when idle, whatever queued meanwhile when busy, never with an artificial delay.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -30,6 +31,11 @@ struct Queue {
     /// Batches ever queued, and of these how many are durable.
     queued: u64,
     durable: u64,
+    /// Attempts to append that began, and of these how many are over.
+    begun: u64,
+    over: u64,
+    /// Hubs that are being deleted: their batches are dropped.
+    retired: BTreeSet<u32>,
     failed: bool,
     closed: bool,
 }
@@ -99,6 +105,16 @@ impl LogWriter {
         queue.durable >= target
     }
 
+    /// From when it returns on, no batch of this hub reaches the store.
+    pub(crate) fn retire(&self, hub: u32) {
+        let mut queue = self.queue.lock();
+        queue.retired.insert(hub);
+        let begun = queue.begun;
+        while queue.over < begun {
+            self.progress.wait(&mut queue);
+        }
+    }
+
     pub(crate) fn close(&self) {
         self.queue.lock().closed = true;
         self.work.notify_all();
@@ -158,7 +174,9 @@ impl LogWriter {
                 }
             }
             let mut complained = false;
-            while let Err(error) = store.append(&group) {
+            let taken = group.len() as u64;
+            let bytes: usize = group.iter().map(|b| b.records.len()).sum();
+            while let Err(error) = self.attempt(store, &mut group, &mut owners) {
                 if let StoreError::Full(reason) = &error {
                     // Nothing was written and no sync failed: it may work once there is room.
                     if !complained {
@@ -176,15 +194,36 @@ impl LogWriter {
                 on_failure(error.to_string());
                 return;
             }
-            let bytes: usize = group.iter().map(|b| b.records.len()).sum();
             self.queued_bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
-            self.acknowledge(&group, &owners);
+            self.acknowledge(&group, &owners, taken);
             group.clear();
             owners.clear();
             if self.measure(store) > Pressure::None {
                 on_pressure();
             }
         }
+    }
+
+    /// Appends a group, without what is of hubs that are being deleted.
+    fn attempt(
+        &self,
+        store: &dyn Store,
+        group: &mut Vec<Batch>,
+        owners: &mut Vec<Arc<Driver>>,
+    ) -> Result<(), StoreError> {
+        {
+            let mut queue = self.queue.lock();
+            queue.begun += 1;
+            if group.iter().any(|b| queue.retired.contains(&b.at.hub)) {
+                let all = group.drain(..).zip(owners.drain(..));
+                let kept = all.filter(|(batch, _)| !queue.retired.contains(&batch.at.hub));
+                (*group, *owners) = kept.unzip();
+            }
+        }
+        let result = store.append(group);
+        self.queue.lock().over += 1;
+        self.progress.notify_all();
+        result
     }
 
     /// Waits for `time`; false once closed.
@@ -195,7 +234,8 @@ impl LogWriter {
         !queue.closed
     }
 
-    fn acknowledge(&self, group: &[Batch], owners: &[Arc<Driver>]) {
+    /// Tells the owners of a group that it is durable. `taken` counts those that were dropped, too.
+    fn acknowledge(&self, group: &[Batch], owners: &[Arc<Driver>], taken: u64) {
         let mut told: Vec<&Arc<Driver>> = Vec::new();
         for owner in owners {
             if !told.iter().any(|t| Arc::ptr_eq(t, owner)) {
@@ -204,7 +244,7 @@ impl LogWriter {
                 told.push(owner);
             }
         }
-        self.queue.lock().durable += group.len() as u64;
+        self.queue.lock().durable += taken;
         self.progress.notify_all();
     }
 }

@@ -108,6 +108,9 @@ pub enum CallError {
     OutcomeUnknown,
     #[error("the hub is closed: open it again to go on")]
     Closed,
+    /// Its name may be another hub's by now.
+    #[error("there is no task hub {0:?} any more: it was deleted")]
+    NoSuchHub(String),
 }
 
 /// What all hubs of a node share.

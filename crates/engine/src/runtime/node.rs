@@ -1,5 +1,7 @@
 //! A node: one store, its log writer and flusher, and the hubs that run on it.
 
+mod hubs;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
@@ -76,13 +78,14 @@ enum Phase {
     /// The store failed; calls wait until it is open again.
     Recovering,
     Closed,
+    Deleted,
 }
 
 impl HubState {
     fn running(&self) -> Option<Arc<Running>> {
         match &*self.phase.borrow() {
             Phase::Running(running) => Some(running.clone()),
-            Phase::Recovering | Phase::Closed => None,
+            Phase::Recovering | Phase::Closed | Phase::Deleted => None,
         }
     }
 }
@@ -112,34 +115,6 @@ impl Node {
         let supervised = Arc::downgrade(&inner);
         spawn_named("strandline-supervisor", move || supervise(&supervised, &heard));
         Ok(Self { inner })
-    }
-
-    /// Runs the hub `name`; creates it if the store has none of that name.
-    pub fn hub(&self, name: &str, options: HubOptions) -> Result<Hub, OpenError> {
-        let inner = &self.inner;
-        // Held throughout: of two who ask for a hub, one runs it.
-        let incarnation = inner.incarnation.lock();
-        let existing = inner.hubs.lock().iter().find(|h| h.info.name == name).cloned();
-        if let Some(state) = existing {
-            return Ok(Hub { state, node: inner.clone() });
-        }
-        let Some(current) = incarnation.as_ref() else {
-            return Err(StoreError::Failed("the node is closed or recovering".to_owned()).into());
-        };
-        let known = current.store.hubs()?.into_iter().find(|h| h.name == name);
-        let info = match known {
-            Some(info) => info,
-            None => current.store.create_hub(name, options.partitions)?,
-        };
-        let running = inner.run(info.clone(), &options, current)?;
-        let state = Arc::new(HubState {
-            info,
-            options,
-            worker: Mutex::default(),
-            phase: watch::Sender::new(Phase::Running(running)),
-        });
-        inner.hubs.lock().push(state.clone());
-        Ok(Hub { state, node: inner.clone() })
     }
 
     /// The hubs of the store, running or not.
@@ -254,12 +229,15 @@ impl Inner {
 
     /// Flushes what hubs that do not run left in the log, so that they don't keep it from being trimmed.
     fn catch_up(&self) {
-        // Held, so that none of these hubs begins to run meanwhile.
-        let incarnation = self.incarnation.lock();
-        let Some(current) = incarnation.as_ref() else { return };
-        let running: Vec<u32> = self.hubs.lock().iter().map(|h| h.info.number).collect();
-        let Ok(known) = current.store.hubs() else { return };
-        while let Some(at) = current.store.log_usage().oldest.filter(|at| !running.contains(&at.hub)) {
+        loop {
+            // Held, so that this hub does not begin to run meanwhile; others wait for one partition only.
+            let incarnation = self.incarnation.lock();
+            let Some(current) = incarnation.as_ref() else { return };
+            let Some(at) = current.store.log_usage().oldest else { return };
+            if self.hubs.lock().iter().any(|h| h.info.number == at.hub) {
+                return;
+            }
+            let Ok(known) = current.store.hubs() else { return };
             let Some(info) = known.iter().find(|h| h.number == at.hub) else { return };
             match flush::partition(&*current.store, at, info.partitions) {
                 Ok(true) => {}
@@ -432,7 +410,15 @@ impl Hub {
         let (ticket, answer) = oneshot::channel();
         running.submit_for(id.as_str(), input(ticket));
         drop(running);
-        answer.await.map_err(|_| CallError::OutcomeUnknown)
+        answer.await.map_err(|_| self.explain(CallError::OutcomeUnknown))
+    }
+
+    /// Of a hub that was deleted, nothing else need be said.
+    pub(super) fn explain<E: From<CallError>>(&self, error: E) -> E {
+        match *self.state.phase.borrow() {
+            Phase::Deleted => CallError::NoSuchHub(self.state.info.name.clone()).into(),
+            _ => error,
+        }
     }
 
     /// The hub as it runs now; waits while it recovers from a failure.
@@ -441,6 +427,7 @@ impl Hub {
         let settled = changes.wait_for(|phase| !matches!(phase, Phase::Recovering)).await;
         match settled.as_deref() {
             Ok(Phase::Running(running)) => Ok(running.clone()),
+            Ok(Phase::Deleted) => Err(CallError::NoSuchHub(self.state.info.name.clone())),
             _ => Err(CallError::Closed),
         }
     }

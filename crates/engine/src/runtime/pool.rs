@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 
 /// How long work may wait with all threads busy before another thread joins.
 const PATIENCE: Duration = Duration::from_millis(10);
-/// How long an extra thread stays without work.
+/// How long a thread stays without work: a hub that does nothing has none.
 const LINGER: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -44,6 +44,8 @@ struct Queue {
     runnables: VecDeque<Runnable>,
     threads: usize,
     idle: usize,
+    /// A watchdog is there, and whether it is looking at the moment.
+    watched: bool,
     watching: bool,
     closed: bool,
 }
@@ -60,10 +62,7 @@ impl ActivityPool {
             threads_max: threads_max.max(threads_min),
             polls: AtomicU64::new(0),
         };
-        let shared = Arc::new(shared);
-        let watched = shared.clone();
-        spawn_named("strandline-watch", move || watched.watch());
-        Self { shared }
+        Self { shared: Arc::new(shared) }
     }
 
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
@@ -106,6 +105,10 @@ impl Shared {
         if queue.threads < self.threads_min {
             queue.threads += 1;
             self.start_thread();
+        } else if !queue.watched {
+            queue.watched = true;
+            let watched = self.clone();
+            spawn_named("strandline-watch", move || watched.watch());
         } else if !queue.watching {
             self.watch.notify_one();
         }
@@ -134,7 +137,7 @@ impl Shared {
             queue.idle += 1;
             let timed_out = self.work.wait_for(&mut queue, LINGER).timed_out();
             queue.idle -= 1;
-            if timed_out && queue.runnables.is_empty() && queue.threads > self.threads_min {
+            if timed_out && queue.runnables.is_empty() {
                 break;
             }
         }
@@ -146,7 +149,9 @@ impl Shared {
         let mut queue = self.queue.lock();
         while !queue.closed {
             if queue.runnables.is_empty() {
-                self.watch.wait(&mut queue);
+                if self.watch.wait_for(&mut queue, LINGER).timed_out() && queue.runnables.is_empty() {
+                    break;
+                }
                 continue;
             }
             queue.watching = true;
@@ -160,6 +165,7 @@ impl Shared {
                 self.start_thread();
             }
         }
+        queue.watched = false;
     }
 }
 

@@ -60,7 +60,8 @@ impl Hub {
         let key = TokenKey::new(&running.secret, running.info.number);
         let after = token.map(|token| key.read(&**query, token)).transpose()?;
         let wanted = Overlays::<InstanceStatus>::wanted(size);
-        let overlays = running.overlays(query, after.as_ref(), wanted).await?;
+        let overlays = running.overlays(query, after.as_ref(), wanted).await;
+        let overlays = overlays.map_err(|error| self.explain(error))?;
         let (store, hub, asked) = (running.store.clone(), running.info.number, query.clone());
         // Neither a hub that closes nor one that starts over waits for this.
         drop(running);
@@ -70,7 +71,7 @@ impl Hub {
             let tables = store.list(&scan, wanted)?;
             Ok(overlays.merge(query, tables, size))
         });
-        let Page { items: instances, next } = page.await?;
+        let Page { items: instances, next } = page.await.map_err(|error| self.explain(error))?;
         Ok(InstancePage { instances, continuation_token: next.map(|next| key.write(&**query, &next)) })
     }
 
@@ -87,7 +88,8 @@ impl Hub {
         let key = TokenKey::new(&running.secret, running.info.number);
         let after = token.map(|token| key.read(&**query, token)).transpose()?;
         let wanted = Overlays::<EntityStatus>::wanted(size);
-        let overlays = running.entity_overlays(query, after.as_ref(), wanted).await?;
+        let overlays = running.entity_overlays(query, after.as_ref(), wanted).await;
+        let overlays = overlays.map_err(|error| self.explain(error))?;
         let (store, hub, asked) = (running.store.clone(), running.info.number, query.clone());
         drop(running);
         let page = blocking(move || {
@@ -96,7 +98,7 @@ impl Hub {
             let tables = store.list_entities(&scan, wanted)?;
             Ok(overlays.merge(query, tables, size))
         });
-        let Page { items: entities, next } = page.await?;
+        let Page { items: entities, next } = page.await.map_err(|error| self.explain(error))?;
         Ok(EntityPage { entities, continuation_token: next.map(|next| key.write(&**query, &next)) })
     }
 
@@ -104,7 +106,8 @@ impl Hub {
     pub async fn count(&self, query: &Arc<InstanceQuery>) -> Result<u64, ListError> {
         query.check()?;
         let running = self.running().await?;
-        let overlays = Arc::new(running.overlays(query, None, 0).await?);
+        let overlays = running.overlays(query, None, 0).await;
+        let overlays = Arc::new(overlays.map_err(|error| self.explain(error))?);
         let (store, hub) = (running.store.clone(), running.info.number);
         drop(running);
         let mut sum = overlays.matching();
@@ -113,7 +116,7 @@ impl Hub {
             let (store, query, overlays) = (store.clone(), query.clone(), overlays.clone());
             // In slices, so that a count that nobody waits for any more comes to an end.
             let slice = blocking(move || count_slice(&*store, hub, &query, after.as_ref(), &overlays));
-            let Count { instances, next } = slice.await?;
+            let Count { instances, next } = slice.await.map_err(|error| self.explain(error))?;
             sum += instances;
             match next {
                 Some(next) => after = Some(next),

@@ -370,6 +370,10 @@ impl Running {
         self.slow_turns.fetch_sub(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_stopped(&self) -> bool {
+        *self.monitor.stopped.lock()
+    }
+
     /// Stops all threads of the hub; what is in memory and not durable is lost.
     pub(crate) fn stop(&self) {
         *self.monitor.stopped.lock() = true;

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test uses its own part of this")]
 
+pub(crate) mod machine;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
