@@ -200,4 +200,12 @@ impl Origin {
             Self::Task(id) => Some(id),
         }
     }
+
+    pub fn from_stored(origin: Option<i32>) -> Self {
+        match origin {
+            None => Self::Unknown,
+            Some(id) if id < 0 => Self::Code,
+            Some(id) => Self::Task(id),
+        }
+    }
 }

@@ -208,11 +208,7 @@ pub struct ExecutionCompleted {
 impl ExecutionCompleted {
     /// Where the failure came from.
     pub fn failure_origin(&self) -> Origin {
-        match self.origin {
-            None => Origin::Unknown,
-            Some(id) if id < 0 => Origin::Code,
-            Some(id) => Origin::Task(id),
-        }
+        Origin::from_stored(self.origin)
     }
 }
 

@@ -1,6 +1,6 @@
-//! Execution ids: 32 hex digits without dashes, from which other SDKs make the ids of children.
+//! Execution ids: 32 hex digits without dashes, from which other SDKs make the ids of children. Entity ids.
 
-use strandline_model::ExecutionId;
+use strandline_model::{EntityId, ExecutionId};
 
 use crate::{InvalidMessage, wire};
 
@@ -31,6 +31,11 @@ pub fn bytes_from_wire(text: Option<&str>, field: &'static str) -> Result<Vec<u8
         None | Some("") => Ok(Vec::new()),
         Some(text) => from_wire(text, field).map(|id| id.0.to_be_bytes().to_vec()),
     }
+}
+
+/// Reads `@name@key`; the name is folded to lower case.
+pub fn entity_from_wire(text: &str, field: &'static str) -> Result<EntityId, InvalidMessage> {
+    EntityId::parse(text).map_err(|problem| InvalidMessage::EntityId { field, problem })
 }
 
 pub(crate) fn instance_to_wire(instance_id: &str, execution_id: &[u8]) -> wire::OrchestrationInstance {

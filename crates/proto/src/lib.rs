@@ -9,10 +9,15 @@
 //! field; absent, empty and `null` payloads stay three different things. From the model to a message and
 //! back nothing changes, thanks to the fields that other SDKs ignore.
 
+pub mod action;
+pub mod activity;
+pub mod entity;
 mod error;
 pub mod failure;
 pub mod history;
 pub mod ids;
+mod legacy;
+pub mod outcome;
 pub mod status;
 pub mod time;
 pub mod trace;

@@ -775,6 +775,9 @@ pub struct OrchestratorResponse {
     pub is_partial: bool,
     #[prost(message, optional, tag = "9")]
     pub chunk_index: ::core::option::Option<i32>,
+    /// Strandline only: the custom status stays, and customStatus says nothing.
+    #[prost(bool, tag = "5000")]
+    pub custom_status_unchanged: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ActivityRequest {

@@ -1,8 +1,9 @@
 //! Anything the model can hold.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use strandline_model::*;
@@ -211,4 +212,120 @@ fn event_of(kind: impl Strategy<Value = EventKind>) -> impl Strategy<Value = His
 
 pub(crate) fn event() -> impl Strategy<Value = HistoryEvent> {
     event_of(prop_oneof![2 => own_kind(), 1 => foreign_kind()])
+}
+
+fn completion() -> impl Strategy<Value = Completion> {
+    let origin =
+        prop_oneof![Just(Origin::Unknown), Just(Origin::Code), (0..i32::MAX).prop_map(Origin::Task),];
+    prop_oneof![
+        payload().prop_map(|result| Completion::Completed { result }),
+        (failure(), origin).prop_map(|(failure, origin)| Completion::Failed { failure, origin }),
+        (payload(), payload(), vec(event_of(raised()), 0..3)).prop_map(|(input, version, carryover)| {
+            Completion::ContinuedAsNew { input, version, carryover }
+        }),
+    ]
+}
+
+/// No entity, and not empty.
+fn orchestration() -> impl Strategy<Value = String> {
+    "[a-zü:]{1,8}"
+}
+
+fn action_kind() -> impl Strategy<Value = ActionKind> {
+    let timeout = option::of(any::<u64>().prop_map(Duration::from_nanos));
+    let task = (text(), payload(), payload(), tags(), timeout, trace());
+    let child = (orchestration(), text(), payload(), payload(), tags(), any::<bool>(), trace());
+    let lock_set = btree_set(entity(), 0..4).prop_map(|entities| entities.into_iter().collect());
+    prop_oneof![
+        task.prop_map(|(name, version, input, tags, timeout, trace)| {
+            ActionKind::ScheduleTask { name, version, input, tags, timeout, trace }
+        }),
+        time().prop_map(|fire_at| ActionKind::CreateTimer { fire_at }),
+        child.prop_map(|(instance_id, name, version, input, tags, fire_and_forget, trace)| {
+            ActionKind::CreateSubOrchestration {
+                instance_id,
+                name,
+                version,
+                input,
+                tags,
+                fire_and_forget,
+                trace,
+            }
+        }),
+        (orchestration(), text(), payload()).prop_map(|(instance_id, name, input)| ActionKind::SendEvent {
+            instance_id,
+            name,
+            input
+        }),
+        (entity(), text(), text(), payload(), option::of(time())).prop_map(
+            |(target, request_id, operation, input, scheduled_time)| {
+                ActionKind::SignalEntity { target, request_id, operation, input, scheduled_time }
+            }
+        ),
+        (entity(), text(), text(), payload(), option::of(time())).prop_map(
+            |(target, request_id, operation, input, scheduled_time)| {
+                ActionKind::CallEntity { target, request_id, operation, input, scheduled_time }
+            }
+        ),
+        (text(), lock_set)
+            .prop_map(|(section_id, lock_set)| ActionKind::LockEntities { section_id, lock_set }),
+        (text(), entity()).prop_map(|(section_id, target)| ActionKind::UnlockEntity { section_id, target }),
+        (text(), payload(), any::<bool>()).prop_map(|(instance_id, reason, recursive)| {
+            ActionKind::Terminate { instance_id, reason, recursive }
+        }),
+        any::<i32>().prop_map(|target| ActionKind::Cancel { target }),
+        any::<i32>().prop_map(|from| ActionKind::Part { from }),
+        completion().prop_map(ActionKind::Complete),
+    ]
+}
+
+pub(crate) fn action() -> impl Strategy<Value = Action> {
+    (any::<i32>(), action_kind()).prop_map(|(id, kind)| Action { id, kind })
+}
+
+prop_compose! {
+    fn caller()(
+        instance_id in text(),
+        execution_id in execution_bytes(),
+        task_id in any::<i32>(),
+        section_id in payload(),
+    ) -> EntityCaller {
+        EntityCaller { instance_id, execution_id, task_id, section_id }
+    }
+}
+
+prop_compose! {
+    pub(crate) fn operation()(
+        (request_id, name, input) in (text(), text(), payload()),
+        caller in option::of(caller()),
+        scheduled_time in option::of(time()),
+        trace in trace(),
+    ) -> EntityOperation {
+        EntityOperation { request_id, name, input, caller, scheduled_time, trace }
+    }
+}
+
+fn entity_action() -> impl Strategy<Value = EntityAction> {
+    prop_oneof![
+        (entity(), text(), payload(), option::of(time()), trace()).prop_map(
+            |(target, operation, input, scheduled_time, trace)| {
+                EntityAction::Signal { target, operation, input, scheduled_time, trace }
+            }
+        ),
+        (text(), text(), payload(), payload(), option::of(time()), trace()).prop_map(
+            |(instance_id, name, version, input, scheduled_start, trace)| {
+                EntityAction::Start { instance_id, name, version, input, scheduled_start, trace }
+            }
+        ),
+    ]
+}
+
+prop_compose! {
+    pub(crate) fn outcome()(
+        results in vec(prop_oneof![payload().prop_map(Ok), failure().prop_map(Err)], 0..4),
+        state in prop_oneof![Just(NewState::Unchanged), payload().prop_map(NewState::Set)],
+        actions in vec(entity_action(), 0..4),
+    ) -> EntityOutcome {
+        EntityOutcome { results, state, actions }
+    }
 }

@@ -1,25 +1,17 @@
 use proptest::prelude::*;
 use prost::Message;
-use strandline_model::{EventKind, ExecutionId, FailureDetails, HistoryEvent, TaskFailed, Timestamp};
+use strandline_model::{EventKind, FailureDetails, HistoryEvent, TaskFailed, Timestamp};
 use strandline_proto::wire::history_event::Kind;
-use strandline_proto::{Execution, InvalidMessage, history, wire};
+use strandline_proto::{InvalidMessage, history, wire};
 
-use crate::any;
-
-const OF: Execution<'static> = Execution { instance_id: "i", execution_id: ExecutionId(0xab) };
-
-/// Through bytes, as between two processes.
-fn through(event: &HistoryEvent) -> wire::HistoryEvent {
-    let bytes = history::to_wire(event, OF).encode_to_vec();
-    wire::HistoryEvent::decode(bytes.as_slice()).unwrap()
-}
+use crate::{OF, any, cases, through};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn nothing_is_lost(event in any::event()) {
-        prop_assert_eq!(history::from_wire(through(&event)), Ok(event));
+        prop_assert_eq!(history::from_wire(through(&history::to_wire(&event, OF))), Ok(event));
     }
 }
 
@@ -32,7 +24,7 @@ fn entity_events_name_the_entity_and_the_caller() {
         ..Default::default()
     };
     let event = HistoryEvent::of_action(3, Timestamp::EPOCH, EventKind::EntityOperationCalled(called));
-    let wire = through(&event);
+    let wire = history::to_wire(&event, OF);
     assert_eq!(wire.event_id, 3);
     let Some(Kind::EntityOperationCalled(called)) = wire.kind else { panic!("{:?}", wire.kind) };
     assert_eq!(called.target_instance_id.as_deref(), Some("@counter@a"));
