@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use strandline_engine::list::InvalidToken;
 use strandline_engine::runtime::{Hub, HubOptions, ListError, Node, NodeOptions};
-use strandline_hub::query::{InstanceQuery, InvalidQuery};
+use strandline_hub::query::{InstanceQuery, InvalidQuery, Order};
 use strandline_hub::{Command, Reply};
 use strandline_model::{InstanceId, RuntimeStatus};
 use strandline_store::Store;
@@ -104,6 +104,60 @@ async fn what_was_told_is_shown_with_or_without_tables() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_is_listed_as_it_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path());
+    let hub = hub(&node, "default");
+    let over = query(|q| q.order_by = Some(Order::Completed));
+    let mut order = Vec::new();
+    for n in 0..40 {
+        begin(&hub, &format!("i-{n:02}")).await;
+    }
+    for n in 0..30 {
+        // Not as they began.
+        let id = format!("i-{:02}", n * 7 % 40);
+        terminate(&hub, &id).await;
+        order.push(id);
+        if n == 15 {
+            tokio::task::block_in_place(|| node.flush());
+        }
+    }
+    // These were in the tables: one is gone, one ends again.
+    for id in [&order[3], &order[5]] {
+        let id = InstanceId::new(id).unwrap();
+        let purge = Command::Purge { id: id.clone(), execution: None };
+        assert_eq!(hub.command(&id, purge).await.unwrap(), Reply::Accepted);
+    }
+    let again = order[5].clone();
+    begin(&hub, &again).await;
+    assert!(!listed(&hub, &over, 1000).await.contains(&again));
+    terminate(&hub, &again).await;
+    order.retain(|id| *id != again && *id != "i-21");
+    order.push(again);
+    for flushed in [false, true] {
+        if flushed {
+            tokio::task::block_in_place(|| node.flush());
+        }
+        for size in [1, 7, 28, 29, 1000] {
+            assert_eq!(listed(&hub, &over, size).await, order, "in pages of {size}");
+        }
+        assert_eq!(hub.count(&over).await.unwrap(), 29);
+        let page = hub.list(&over, None, 10).await.unwrap();
+        let (first, last) = (page.instances[0].completed(), page.instances[9].completed());
+        let between = query(|q| {
+            q.order_by = Some(Order::Completed);
+            (q.completed_from, q.completed_to) = (first, last);
+        });
+        assert_eq!(listed(&hub, &between, 4).await, order[..9]);
+        let failed = query(|q| {
+            q.order_by = Some(Order::Completed);
+            q.statuses = [RuntimeStatus::Failed].into();
+        });
+        assert!(listed(&hub, &failed, 4).await.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_are_complete_while_everything_changes() {
     let dir = tempfile::tempdir().unwrap();
     let node = Arc::new(node(dir.path()));
@@ -114,10 +168,13 @@ async fn pages_are_complete_while_everything_changes() {
             begin(&hub, &format!("{kind}-{n:03}")).await;
         }
         stable.insert(format!("stable-{n:03}"));
+        begin(&hub, &format!("over-{n:03}")).await;
+        terminate(&hub, &format!("over-{n:03}")).await;
         if n == 70 {
             tokio::task::block_in_place(|| node.flush());
         }
     }
+    let so_far = hub.now().await.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let flushing = tokio::task::spawn_blocking({
         let (node, stop) = (node.clone(), stop.clone());
@@ -153,6 +210,14 @@ async fn pages_are_complete_while_everything_changes() {
         }
     }
     assert_eq!(hub.count(&prefix("stable-")).await.unwrap(), 120);
+    let over = query(|q| {
+        q.order_by = Some(Order::Completed);
+        q.completed_to = Some(so_far);
+    });
+    for size in [5, 1000] {
+        let ids = listed(&hub, &over, size).await;
+        assert!(ids.into_iter().eq((0..120).map(|n| format!("over-{n:03}"))));
+    }
     stop.store(true, Ordering::Relaxed);
     changing.await.unwrap();
     flushing.await.unwrap();

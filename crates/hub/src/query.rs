@@ -41,6 +41,9 @@ pub struct InstanceQuery {
     pub tags: BTreeMap<String, String>,
     /// Its direct sub-orchestrations.
     pub parent: Option<InstanceId>,
+    /// The order of the list; by default by id when there is a prefix, else by creation.
+    /// [`Order::Completed`] leaves out what is not over.
+    pub order_by: Option<Order>,
 }
 
 /// Which entities are meant: those that meet every condition. They are listed in the order of their ids.
@@ -94,6 +97,8 @@ pub enum Order {
     Created,
     /// By id.
     Id,
+    /// What ended first comes first, then by id.
+    Completed,
 }
 
 /// Where a page ends: the next one begins after it. Cursors of one order compare as the list does.
@@ -101,6 +106,7 @@ pub enum Order {
 pub enum Cursor {
     Created { created: Timestamp, id: InstanceId },
     Id(InstanceId),
+    Completed { completed: Timestamp, id: InstanceId },
 }
 
 impl Cursor {
@@ -108,13 +114,15 @@ impl Cursor {
         match self {
             Self::Created { .. } => Order::Created,
             Self::Id(_) => Order::Id,
+            Self::Completed { .. } => Order::Completed,
         }
     }
 
-    fn key(&self) -> (Option<Reverse<Timestamp>>, &InstanceId) {
+    fn key(&self) -> (Option<Reverse<Timestamp>>, Option<Timestamp>, &InstanceId) {
         match self {
-            Self::Created { created, id } => (Some(Reverse(*created)), id),
-            Self::Id(id) => (None, id),
+            Self::Created { created, id } => (Some(Reverse(*created)), None, id),
+            Self::Id(id) => (None, None, id),
+            Self::Completed { completed, id } => (None, Some(*completed), id),
         }
     }
 }
@@ -243,7 +251,7 @@ impl Query for InstanceQuery {
     }
 
     fn place(&self, instance: &InstanceStatus) -> Cursor {
-        self.cursor(instance.created, &instance.id)
+        self.cursor(&instance.id, instance.created, instance.completed())
     }
 
     fn canonical(&self) -> Vec<u8> {
@@ -257,6 +265,7 @@ impl Query for InstanceQuery {
             put(&mut bytes, &[u8::from(text.is_some())]);
             put(&mut bytes, text.as_deref().unwrap_or_default().as_bytes());
         }
+        put(&mut bytes, &[self.order() as u8]);
         for (key, value) in &self.tags {
             put(&mut bytes, key.as_bytes());
             put(&mut bytes, value.as_bytes());
@@ -267,18 +276,30 @@ impl Query for InstanceQuery {
 
 impl InstanceQuery {
     pub fn order(&self) -> Order {
-        match self.id_prefix {
-            Some(_) => Order::Id,
-            None => Order::Created,
-        }
+        let default = if self.id_prefix.is_some() { Order::Id } else { Order::Created };
+        self.order_by.unwrap_or(default)
     }
 
     /// Where an instance stands in the list.
-    pub fn cursor(&self, created: Timestamp, id: &InstanceId) -> Cursor {
+    pub fn place_of(&self, instance: &Instance) -> Cursor {
+        self.cursor(&instance.id, instance.created, instance.ended.as_ref().map(|e| e.timestamp))
+    }
+
+    fn cursor(&self, id: &InstanceId, created: Timestamp, completed: Option<Timestamp>) -> Cursor {
+        let id = id.clone();
         match self.order() {
-            Order::Created => Cursor::Created { created, id: id.clone() },
-            Order::Id => Cursor::Id(id.clone()),
+            Order::Created => Cursor::Created { created, id },
+            Order::Id => Cursor::Id(id),
+            // One that is not over is not in the list.
+            Order::Completed => Cursor::Completed { completed: completed.unwrap_or(created), id },
         }
+    }
+
+    /// Whether only what is over can match.
+    fn asks_for_completed(&self) -> bool {
+        self.completed_from.is_some()
+            || self.completed_to.is_some()
+            || self.order_by == Some(Order::Completed)
     }
 
     /// The statuses an instance may have; never empty for a query that something can match. Who asks for
@@ -288,7 +309,7 @@ impl InstanceQuery {
             Canceled, Completed, ContinuedAsNew, Failed, Pending, Running, Suspended, Terminated,
         };
         let all = [Running, Completed, ContinuedAsNew, Failed, Canceled, Terminated, Pending, Suspended];
-        let over = self.completed_from.is_some() || self.completed_to.is_some();
+        let over = self.asks_for_completed();
         let wanted = |s: &RuntimeStatus| {
             (self.statuses.is_empty() || self.statuses.contains(s)) && (!over || s.is_terminal())
         };
@@ -300,22 +321,23 @@ impl InstanceQuery {
         [self.created_to, self.completed_to].into_iter().flatten().min()
     }
 
-    /// Whether the index of a name or the one of statuses may say all that the query asks: its
-    /// conditions are on creation time and just one of the two.
+    /// Whether an index may say all that the query asks: its conditions are on creation time and just one
+    /// of name and status; or, in the order of completion, on completion time and status.
     pub fn asks_only_indexed(&self) -> bool {
-        let Self { statuses, name, created_from: _, created_to: _, completed_from, completed_to, .. } = self;
-        (statuses.is_empty() || name.is_none())
-            && completed_from.is_none()
-            && completed_to.is_none()
-            && self.id_prefix.is_none()
-            && self.tags.is_empty()
-            && self.parent.is_none()
+        let created = self.created_from.is_some() || self.created_to.is_some();
+        let completed = self.completed_from.is_some() || self.completed_to.is_some();
+        let indexed = match self.order() {
+            Order::Created => !completed && (self.statuses.is_empty() || self.name.is_none()),
+            Order::Completed => !created && self.name.is_none(),
+            Order::Id => false,
+        };
+        indexed && self.id_prefix.is_none() && self.tags.is_empty() && self.parent.is_none()
     }
 
     pub fn matches(&self, facts: &Facts<'_>) -> bool {
         let completed = match facts.completed {
             Some(time) => within(time, self.completed_from, self.completed_to),
-            None => self.completed_from.is_none() && self.completed_to.is_none(),
+            None => !self.asks_for_completed(),
         };
         completed
             && (self.statuses.is_empty() || self.statuses.contains(&facts.status))
@@ -349,7 +371,7 @@ impl Partition {
         let instances = changed.iter().filter_map(|id| self.instance(id.as_str()));
         let matching = instances.filter(|i| query.matches(&i.facts()));
         let mut matching: Vec<(Cursor, &Instance)> = matching
-            .map(|i| (query.cursor(i.created, &i.id), i))
+            .map(|i| (query.place_of(i), i))
             .filter(|(cursor, _)| after.is_none_or(|after| after < cursor))
             .collect();
         matching.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use strandline_hub::query::{Cursor, InstanceQuery};
+use strandline_hub::query::{Cursor, InstanceQuery, Order};
 use strandline_hub::row::{InstanceRow, InstanceRows, PartitionRow, PartitionRows};
 use strandline_model::{
     EventKind, ExecutionCompleted, ExecutionId, ExecutionStarted, HistoryEvent, InstanceId, RuntimeStatus,
@@ -73,6 +73,7 @@ fn fill(store: &LocalStore, instances: u64) -> Result<u32, StoreError> {
 fn measure(store: &LocalStore, hub: u32, instances: u64) -> Result<(), StoreError> {
     use RuntimeStatus::{Completed, Failed, Running};
     let all = InstanceQuery::default;
+    let by_completed = || InstanceQuery { order_by: Some(Order::Completed), ..all() };
     let middle = Timestamp::from_millis((instances / 2) as i64);
     let tags = |value: &str| [("tenant".to_owned(), value.to_owned())].into();
     let queries = [
@@ -97,6 +98,12 @@ fn measure(store: &LocalStore, hub: u32, instances: u64) -> Result<(), StoreErro
         ("prefix of 2 digits", InstanceQuery { id_prefix: Some("3f".into()), ..all() }),
         ("prefix of 6 digits", InstanceQuery { id_prefix: Some("3fa14c".into()), ..all() }),
         ("tag (1 in 100)", InstanceQuery { tags: tags("17"), ..all() }),
+        ("ended, the earliest first", by_completed()),
+        ("ended from the middle on", InstanceQuery { completed_from: Some(middle), ..by_completed() }),
+        (
+            "ended from the middle on, Failed",
+            InstanceQuery { completed_from: Some(middle), statuses: [Failed].into(), ..by_completed() },
+        ),
         ("tag (none), one budget", InstanceQuery { tags: tags("none"), ..all() }),
     ];
     let hidden = BTreeSet::new();
@@ -157,6 +164,8 @@ fn instance(id: &str, n: u64) -> InstanceRows {
         ..ExecutionCompleted::default()
     };
     let event = |kind| HistoryEvent::new(created, kind);
+    // Within a tenth of a second, so not in the order of creation.
+    let completed = Timestamp::from_millis((n + mix(n) % 100) as i64);
     let done = |task_id| TaskCompleted { task_id, result: Some("\"Hello Tokyo!\"".into()) };
     let row = InstanceRow {
         id: id.into(),
@@ -165,7 +174,7 @@ fn instance(id: &str, n: u64) -> InstanceRows {
         created,
         updated: created,
         started: event(EventKind::ExecutionStarted(Box::new(started))),
-        ended: Some(event(EventKind::ExecutionCompleted(Box::new(ended)))),
+        ended: Some(HistoryEvent::new(completed, EventKind::ExecutionCompleted(Box::new(ended)))),
         tail: (0..12).map(|i| event(EventKind::TaskCompleted(done(i)))).collect(),
         history_len: 12,
         ..InstanceRow::default()

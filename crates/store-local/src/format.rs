@@ -8,7 +8,8 @@ use crate::segment::UNFINISHED;
 
 pub(crate) const FILE: &str = "format";
 const FIRST_LINE: &str = "strandline data directory";
-/// What this version writes. 2: indexes over instances. 3: the log tells what becomes of hubs.
+/// What this version writes. 2: indexes over instances. 3: one more index; the log tells what becomes of
+/// hubs.
 pub(crate) const VERSION: u32 = 3;
 /// The oldest version that can read what this version writes. 3: an older one would take the end of a hub
 /// for the end of the log.

@@ -12,7 +12,7 @@ use strandline_hub::{Entity, EntityStatus, Instance};
 use strandline_model::{InstanceId, RuntimeStatus, partition_of};
 use strandline_store::{Count, Page, PartitionRef, Scan, StoreError};
 
-use crate::schema::{BY_NAME, BY_STATUS, ENTITIES, INSTANCES, corrupt, decode};
+use crate::schema::{BY_COMPLETED, BY_NAME, BY_STATUS, ENTITIES, INSTANCES, corrupt, decode};
 use crate::tables::{Problem, Tables};
 use crate::{index, keys};
 
@@ -114,7 +114,7 @@ impl<'s> Reader<'s> {
         }
         let rows = txn.open_table(INSTANCES)?;
         let candidates = match scan.query.order() {
-            Order::Created => Candidates::Entries(entries(txn, scan, partitions)?),
+            Order::Created | Order::Completed => Candidates::Entries(entries(txn, scan, partitions)?),
             Order::Id => {
                 let prefix = scan.query.id_prefix.as_deref().unwrap_or_default();
                 Candidates::Rows(rows_by_id(&rows, scan.hub, partitions, prefix, scan.after)?)
@@ -145,7 +145,7 @@ impl<'s> Reader<'s> {
             seen += 1;
             let damaged = || corrupt("a key of an index".into());
             let id = match row {
-                None => index::place_of(&place).map(|(_, id)| id),
+                None => index::id_of(&place),
                 Some(_) => std::str::from_utf8(&place).ok(),
             };
             let id = id.ok_or_else(damaged)?;
@@ -153,10 +153,10 @@ impl<'s> Reader<'s> {
             let late = || deadline.is_some_and(|d| seen % CLOCK_EVERY == 0 && Instant::now() >= d);
             if !wants_more || seen >= self.scan.budget.rows || late() {
                 let cursor = match self.scan.query.order() {
-                    Order::Created => index::cursor_of(&place).ok_or_else(damaged)?,
-                    Order::Id => Cursor::Id(InstanceId::trusted(id)),
+                    Order::Id => Some(Cursor::Id(InstanceId::trusted(id))),
+                    order => index::cursor_of(order, &place),
                 };
-                return Ok(Some(cursor));
+                return Ok(Some(cursor.ok_or_else(damaged)?));
             }
         }
     }
@@ -186,9 +186,16 @@ impl Found<'_> {
 
 /// The parts of an index that hold all that can match.
 fn entries(txn: &ReadTransaction, scan: &Scan<'_>, partitions: u16) -> Result<Merge<()>, Problem> {
-    let statuses = scan.query.possible_statuses();
-    let name = name_to_use(scan.query, &statuses);
-    let table = txn.open_table(if name.is_some() { BY_NAME } else { BY_STATUS })?;
+    let query = scan.query;
+    let statuses = query.possible_statuses();
+    let by_completed = query.order() == Order::Completed;
+    let name = name_to_use(query, &statuses).filter(|_| !by_completed);
+    let table = match name {
+        Some(_) => BY_NAME,
+        None if by_completed => BY_COMPLETED,
+        None => BY_STATUS,
+    };
+    let table = txn.open_table(table)?;
     let parts = (0..partitions).flat_map(|partition| {
         let at = PartitionRef { hub: scan.hub, partition };
         match name {
@@ -196,12 +203,12 @@ fn entries(txn: &ReadTransaction, scan: &Scan<'_>, partitions: u16) -> Result<Me
             None => statuses.iter().map(|s| index::status(at, *s as i32)).collect(),
         }
     });
-    let begin = match scan.after {
-        Some(Cursor::Created { created, id }) => Some(index::place(*created, id.as_str())),
-        _ => None,
+    let (begin, end) = if by_completed {
+        (query.completed_from.map(index::from), query.completed_to.map(index::from))
+    } else {
+        (query.created_before().map(index::before), query.created_from.map(index::before))
     };
-    let begin = begin.max(scan.query.created_before().map(index::begin_of));
-    let end = scan.query.created_from.map(index::end_of);
+    let begin = scan.after.and_then(index::place).max(begin);
     let mut merge = Merge::default();
     for part in parts {
         let from = [&*part, begin.as_deref().unwrap_or_default()].concat();

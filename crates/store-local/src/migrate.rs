@@ -9,7 +9,8 @@ use strandline_store::StoreError;
 use crate::index::{Changes, Indexed};
 use crate::keys;
 use crate::schema::{
-    BY_NAME, BY_STATUS, ENTITIES, INDEXED, INSTANCES, MARKS, META, SECRETS, corrupt, decode,
+    ALL_INDEXES, BY_COMPLETED, BY_NAME, BY_STATUS, ENTITIES, INDEXED, INSTANCES, MARKS, META, SECRETS,
+    corrupt, decode,
 };
 use crate::tables::{Problem, Tables};
 
@@ -17,8 +18,8 @@ use crate::tables::{Problem, Tables};
 const SLICE: usize = 50_000;
 
 impl Tables {
-    /// Makes the indexes of a store of format 1, which has rows only, and its secret. What an attempt
-    /// that was cut short left behind does no harm: the rows have not changed since.
+    /// Makes the indexes that a store of an older format lacks, and its secret. What is there already, or
+    /// was left behind by an attempt that was cut short, does no harm: it agrees with the rows.
     pub(crate) fn build_indexes(&self, secret: &[u8; 32]) -> Result<(), StoreError> {
         tracing::info!("building the indexes of instances, once for this data directory");
         let mut done = 0;
@@ -36,8 +37,13 @@ impl Tables {
             txn.open_table(BY_STATUS)?;
             txn.open_table(BY_NAME)?;
             txn.open_table(ENTITIES)?;
-            txn.open_table(SECRETS)?.insert(MARKS, &secret[..])?;
-            txn.open_table(META)?.insert(INDEXED, 1)?;
+            txn.open_table(BY_COMPLETED)?;
+            let mut secrets = txn.open_table(SECRETS)?;
+            // A store of format 2 has one.
+            if secrets.get(MARKS)?.is_none() {
+                secrets.insert(MARKS, &secret[..])?;
+            }
+            txn.open_table(META)?.insert(INDEXED, ALL_INDEXES)?;
             Ok(())
         })?;
         tracing::info!(instances = done, "the indexes are built");
@@ -158,6 +164,7 @@ mod tests {
         let stripped = tables.write(|txn| {
             txn.delete_table(BY_STATUS)?;
             txn.delete_table(BY_NAME)?;
+            txn.delete_table(BY_COMPLETED)?;
             txn.delete_table(SECRETS)?;
             txn.open_table(META)?.remove(INDEXED)?;
             Ok(())

@@ -28,6 +28,9 @@ pub(crate) const BY_STATUS: TableDefinition<'static, &'static [u8], ()> =
     TableDefinition::new("by_status_v1");
 /// Instances by partition and the orchestrator's name, then newest first.
 pub(crate) const BY_NAME: TableDefinition<'static, &'static [u8], ()> = TableDefinition::new("by_name_v1");
+/// Instances that are over by partition and status, then in the order in which they ended.
+pub(crate) const BY_COMPLETED: TableDefinition<'static, &'static [u8], ()> =
+    TableDefinition::new("by_completed_v1");
 /// What nobody outside may learn, by name.
 pub(crate) const SECRETS: TableDefinition<'static, &'static str, &'static [u8]> =
     TableDefinition::new("secrets_v1");
@@ -44,8 +47,10 @@ pub(crate) const FIRST_SEGMENT: &str = "first_segment";
 pub(crate) const FIRST_LSN: &str = "first_lsn";
 /// The store's identity, as in the format file.
 pub(crate) const IDENTITY: &str = "identity";
-/// Says that the indexes agree with the rows; a store of format 1 had none.
+/// Says which indexes agree with the rows; a store of format 1 had none.
 pub(crate) const INDEXED: &str = "indexed";
+/// All of them. 1: by status and name. 2: by completion.
+pub(crate) const ALL_INDEXES: u64 = 2;
 /// Among the secrets: what [`strandline_store::Store::secret`] returns.
 pub(crate) const MARKS: &str = "marks";
 

@@ -23,9 +23,9 @@ use crate::index::{Changes, Indexed};
 use crate::keys;
 use crate::options::Sabotage;
 use crate::schema::{
-    ACTIVE, BY_NAME, BY_STATUS, CHUNKS, DROPPING, DURABLE, ENTITIES, FIRST_LSN, FIRST_SEGMENT, HUBS, HubRow,
-    IDENTITY, INCARNATION, INDEXED, INSTANCES, MARKS, META, NEXT_HUB, PARTITIONS, POSITIONS, SECRETS, TIMERS,
-    corrupt, decode, encode,
+    ACTIVE, ALL_INDEXES, BY_COMPLETED, BY_NAME, BY_STATUS, CHUNKS, DROPPING, DURABLE, ENTITIES, FIRST_LSN,
+    FIRST_SEGMENT, HUBS, HubRow, IDENTITY, INCARNATION, INDEXED, INSTANCES, MARKS, META, NEXT_HUB,
+    PARTITIONS, POSITIONS, SECRETS, TIMERS, corrupt, decode, encode,
 };
 
 pub(crate) const FILE: &str = "tables.redb";
@@ -51,7 +51,7 @@ pub(crate) struct Meta {
     pub(crate) identity: u64,
     pub(crate) hubs: Hubs,
     pub(crate) positions: Vec<(PartitionRef, u64)>,
-    /// The indexes are there and agree with the rows.
+    /// All indexes are there and agree with the rows.
     pub(crate) indexed: bool,
 }
 
@@ -94,7 +94,7 @@ impl Tables {
             meta.insert(DURABLE, 0)?;
             meta.insert(FIRST_SEGMENT, 1)?;
             meta.insert(FIRST_LSN, 1)?;
-            meta.insert(INDEXED, 1)?;
+            meta.insert(INDEXED, ALL_INDEXES)?;
             txn.open_table(SECRETS)?.insert(MARKS, &secret[..])?;
             txn.open_table(HUBS)?;
             txn.open_table(DROPPING)?;
@@ -103,6 +103,7 @@ impl Tables {
             txn.open_table(ACTIVE)?;
             txn.open_table(BY_STATUS)?;
             txn.open_table(BY_NAME)?;
+            txn.open_table(BY_COMPLETED)?;
             for table in [PARTITIONS, INSTANCES, ENTITIES, CHUNKS] {
                 txn.open_table(table)?;
             }
@@ -262,7 +263,7 @@ impl Tables {
                 first_segment: number(FIRST_SEGMENT)?,
                 first_lsn: number(FIRST_LSN)?,
                 identity: number(IDENTITY)?,
-                indexed: table.get(INDEXED)?.is_some(),
+                indexed: table.get(INDEXED)?.is_some_and(|indexes| indexes.value() >= ALL_INDEXES),
                 ..Meta::default()
             };
             let mut live = BTreeMap::new();
@@ -306,7 +307,7 @@ impl Tables {
             write_hubs(txn, hubs)?;
             let mut left = slice;
             // First: no list finds an entry whose row is gone.
-            for table in [BY_STATUS, BY_NAME] {
+            for table in [BY_STATUS, BY_NAME, BY_COMPLETED] {
                 drop_from(txn, table, hub, &mut left)?;
             }
             for table in [INSTANCES, ENTITIES, CHUNKS, PARTITIONS] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use strandline_hub::Instance;
-use strandline_hub::query::{Cursor, InstanceQuery};
+use strandline_hub::query::{Cursor, InstanceQuery, Order};
 use strandline_hub::row::{InstanceRow, InstanceRows, PartitionRow, PartitionRows};
 use strandline_model::{
     EventKind, ExecutionStarted, HistoryEvent, InstanceId, RuntimeStatus, Timestamp, partition_of,
@@ -46,10 +46,18 @@ fn queries() -> impl Strategy<Value = InstanceQuery> {
     let statuses = prop::collection::btree_set(prop::sample::select(STATUSES.to_vec()), 0..3);
     let name = prop::option::of(prop::sample::select(NAMES.map(str::to_owned).to_vec()));
     let prefix = prop::option::weighted(0.3, prop::sample::select(vec!["", "i", "i-1", "x"]));
-    (statuses, name, time(), time(), prefix).prop_map(|(statuses, name, created_from, created_to, prefix)| {
-        let id_prefix = prefix.map(str::to_owned);
-        InstanceQuery { statuses, name, created_from, created_to, id_prefix, ..InstanceQuery::default() }
-    })
+    let order = prop::option::of(prop::sample::select(vec![Order::Created, Order::Id, Order::Completed]));
+    // Of a list in the order of completion, both times are about that.
+    (statuses, name, time(), time(), prefix, order).prop_map(
+        |(statuses, name, from, to, prefix, order_by)| {
+            let id_prefix = prefix.map(str::to_owned);
+            let query = InstanceQuery { statuses, name, id_prefix, order_by, ..InstanceQuery::default() };
+            match order_by {
+                Some(Order::Completed) => InstanceQuery { completed_from: from, completed_to: to, ..query },
+                _ => InstanceQuery { created_from: from, created_to: to, ..query },
+            }
+        },
+    )
 }
 
 fn row(id: &str, (status, name, created): Facts) -> InstanceRow {
@@ -58,7 +66,9 @@ fn row(id: &str, (status, name, created): Facts) -> InstanceRow {
     let over = STATUSES[status].is_terminal().then(|| {
         use strandline_model::ExecutionCompleted;
         let end = ExecutionCompleted { status: STATUSES[status].into(), ..ExecutionCompleted::default() };
-        HistoryEvent::new(created, EventKind::ExecutionCompleted(Box::new(end)))
+        // Not in the order of creation.
+        let ended = Timestamp { seconds: created.seconds + name as i64, nanos: 0 };
+        HistoryEvent::new(ended, EventKind::ExecutionCompleted(Box::new(end)))
     });
     InstanceRow {
         id: id.into(),
@@ -151,7 +161,7 @@ impl World {
         let instances = self.model.iter().map(|(id, facts)| Instance::from_row(row(id, *facts)));
         let mut found: Vec<(Cursor, String)> = instances
             .filter(|i| query.matches(&i.facts()))
-            .map(|i| (query.cursor(i.created, &i.id), i.id.to_string()))
+            .map(|i| (query.place_of(&i), i.id.to_string()))
             .collect();
         found.sort();
         found.into_iter().map(|(_, id)| id).collect()
@@ -193,4 +203,25 @@ proptest! {
             }
         }
     }
+}
+
+/// A page costs what is on it, however much ended in other ways or before.
+#[test]
+fn what_ended_is_found_without_looking_at_the_rest() {
+    let mut world = World::new();
+    let failed = |n: u8| n % 8 == 1;
+    let flush = (0..24).map(|n| (n, Some((if failed(n) { 2 } else { 0 }, 0, i64::from(n)))));
+    world.step(Step::Flush(flush.collect()));
+    let from = Timestamp { seconds: 5, nanos: 0 };
+    let query = InstanceQuery {
+        statuses: [RuntimeStatus::Failed].into(),
+        completed_from: Some(from),
+        order_by: Some(Order::Completed),
+        ..InstanceQuery::default()
+    };
+    let (hidden, budget) = (BTreeSet::new(), Budget { rows: 2, time: None });
+    let scan = Scan { hub: world.hub, query: &query, after: None, hidden: &hidden, budget };
+    let page = world.store().list(&scan, 2).unwrap();
+    let ended: Vec<i64> = page.items.iter().map(|i| i.completed().unwrap().seconds).collect();
+    assert_eq!(ended, [9, 17]);
 }

@@ -277,8 +277,7 @@ error_types! {
 pub(crate) fn call_error(error: CallError) -> Error {
     match error {
         CallError::OutcomeUnknown => Error::new("OutcomeUnknown", error),
-        CallError::Closed => Error::new("HubClosed", error),
-        CallError::NoSuchHub(_) => Error::new("HubNotFound", error),
+        CallError::Closed | CallError::NoSuchHub(_) => Error::new("HubClosed", error),
     }
 }
 

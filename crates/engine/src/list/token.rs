@@ -7,6 +7,7 @@ use strandline_model::{InstanceId, Timestamp};
 const VERSION: u8 = 1;
 const BY_CREATED: u8 = 1;
 const BY_ID: u8 = 2;
+const BY_COMPLETED: u8 = 3;
 /// Bytes of the query's hash, and of the mark.
 const HASH: usize = 16;
 const MARK: usize = 16;
@@ -41,10 +42,11 @@ impl TokenKey {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&hash(query));
         match cursor {
-            Cursor::Created { created, id } => {
-                bytes.push(BY_CREATED);
-                bytes.extend_from_slice(&created.seconds.to_be_bytes());
-                bytes.extend_from_slice(&created.nanos.to_be_bytes());
+            Cursor::Created { created: time, id } | Cursor::Completed { completed: time, id } => {
+                let by_created = matches!(cursor, Cursor::Created { .. });
+                bytes.push(if by_created { BY_CREATED } else { BY_COMPLETED });
+                bytes.extend_from_slice(&time.seconds.to_be_bytes());
+                bytes.extend_from_slice(&time.nanos.to_be_bytes());
                 bytes.extend_from_slice(id.as_str().as_bytes());
             }
             Cursor::Id(id) => {
@@ -92,12 +94,15 @@ fn hash(query: &impl Query) -> [u8; HASH] {
 fn place_of(place: &[u8]) -> Option<Cursor> {
     let id = |bytes| Some(InstanceId::trusted(std::str::from_utf8(bytes).ok()?));
     match place.split_first()? {
-        (&BY_CREATED, rest) => {
+        (order @ &(BY_CREATED | BY_COMPLETED), rest) => {
             let (seconds, rest) = rest.split_first_chunk()?;
             let (nanos, rest) = rest.split_first_chunk()?;
-            let created =
-                Timestamp { seconds: i64::from_be_bytes(*seconds), nanos: u32::from_be_bytes(*nanos) };
-            Some(Cursor::Created { created, id: id(rest)? })
+            let time = Timestamp { seconds: i64::from_be_bytes(*seconds), nanos: u32::from_be_bytes(*nanos) };
+            let id = id(rest)?;
+            Some(match *order {
+                BY_CREATED => Cursor::Created { created: time, id },
+                _ => Cursor::Completed { completed: time, id },
+            })
         }
         (&BY_ID, rest) => Some(Cursor::Id(id(rest)?)),
         _ => None,
@@ -112,7 +117,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use strandline_hub::query::InstanceQuery;
+    use strandline_hub::query::{InstanceQuery, Order};
 
     use super::*;
 
@@ -126,9 +131,12 @@ mod tests {
         let created = Timestamp { seconds: -5, nanos: 999_999_999 };
         let by_id = InstanceQuery { id_prefix: Some("g".into()), ..InstanceQuery::default() };
         let all = InstanceQuery::default();
-        for (query, cursor) in
-            [(&all, Cursor::Created { created, id: id.clone() }), (&by_id, Cursor::Id(id.clone()))]
-        {
+        let by_completed = InstanceQuery { order_by: Some(Order::Completed), ..InstanceQuery::default() };
+        for (query, cursor) in [
+            (&all, Cursor::Created { created, id: id.clone() }),
+            (&by_id, Cursor::Id(id.clone())),
+            (&by_completed, Cursor::Completed { completed: created, id: id.clone() }),
+        ] {
             assert_eq!(key().read(query, &key().write(query, &cursor)), Ok(cursor));
         }
     }
@@ -169,6 +177,7 @@ mod tests {
                 ..InstanceQuery::default()
             },
             InstanceQuery { name: text("a"), created_to: Some(Timestamp::EPOCH), ..InstanceQuery::default() },
+            InstanceQuery { name: text("a"), order_by: Some(Order::Completed), ..InstanceQuery::default() },
         ];
         for other in others {
             assert_eq!(key().read(&other, &token), Err(InvalidToken::OtherQuery), "{other:?}");

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use strandline_engine::list::Overlays;
 use strandline_engine::pipeline::{Pipeline, Ticket};
-use strandline_hub::query::{Cursor, InstanceQuery};
+use strandline_hub::InstanceStatus;
+use strandline_hub::query::{Cursor, InstanceQuery, Order};
 use strandline_model::{EventKind, InstanceId, RuntimeStatus, Timestamp};
 use strandline_store::{Budget, Page, Scan, Store, StoreError};
 
@@ -32,6 +33,12 @@ pub(super) fn check<T: Ticket>(
         status(RuntimeStatus::Failed),
         InstanceQuery { name: Some("Child".to_owned()), ..all() },
         InstanceQuery { id_prefix: Some(String::new()), ..all() },
+        InstanceQuery { order_by: Some(Order::Completed), ..all() },
+        InstanceQuery {
+            statuses: [RuntimeStatus::Failed, RuntimeStatus::Terminated].into(),
+            order_by: Some(Order::Completed),
+            ..all()
+        },
     ];
     for query in queries {
         let Ok(listed) = list(pipeline, store, &query) else { return Ok(false) };
@@ -45,6 +52,7 @@ pub(super) fn check<T: Ticket>(
     Ok(true)
 }
 
+/// Instances with the time that their order goes by.
 type Listed = Vec<(Timestamp, InstanceId)>;
 
 fn list<T: Ticket>(
@@ -65,7 +73,9 @@ fn list<T: Ticket>(
         };
         let tables = store.list(&scan, <Overlays>::wanted(LIMIT))?;
         let Page { items, next } = overlays.merge(query, tables, LIMIT);
-        listed.extend(items.into_iter().map(|i| (i.created, i.id)));
+        let by_completed = query.order_by == Some(Order::Completed);
+        let time = |i: &InstanceStatus| i.completed().filter(|_| by_completed).unwrap_or(i.created);
+        listed.extend(items.into_iter().map(|i| (time(&i), i.id)));
         match next {
             Some(next) => after = Some(next),
             None => return Ok(listed),
@@ -82,15 +92,21 @@ fn expected(books: &Books, query: &InstanceQuery) -> Listed {
         };
         (statuses.is_empty() || statuses.contains(&known.status()))
             && query.name.as_deref().is_none_or(|wanted| wanted == name)
+            && (known.ended.is_some() || query.order_by != Some(Order::Completed))
     };
     let mut expected: Listed = books
         .instances
         .iter()
         .filter(|(_, known)| meant(known))
-        .map(|(id, known)| (known.created, id.clone()))
+        .map(|(id, known)| match &known.ended {
+            Some(ended) if query.order_by.is_some() => (ended.timestamp, id.clone()),
+            _ => (known.created, id.clone()),
+        })
         .collect();
     // By id they are in order already.
-    if query.id_prefix.is_none() {
+    if query.order_by.is_some() {
+        expected.sort();
+    } else if query.id_prefix.is_none() {
         expected.sort_by_key(|(created, id)| (Reverse(*created), id.clone()));
     }
     expected

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use strandline_hub::Instance;
-use strandline_hub::query::{Cursor, InstanceQuery};
+use strandline_hub::query::{Cursor, InstanceQuery, Order};
 use strandline_hub::row::{InstanceRow, InstanceRows, PartitionRows};
 use strandline_model::{
     EventKind, ExecutionCompleted, ExecutionStarted, HistoryEvent, InstanceId, ParentInstance, RuntimeStatus,
@@ -74,6 +74,7 @@ fn population(round: i64) -> BTreeMap<String, Told> {
 fn queries() -> Vec<InstanceQuery> {
     use RuntimeStatus::{Completed, Failed, Running};
     let all = InstanceQuery::default;
+    let by_completed = || InstanceQuery { order_by: Some(Order::Completed), ..all() };
     let at = |millis| Some(Timestamp::from_millis(millis));
     vec![
         all(),
@@ -95,6 +96,18 @@ fn queries() -> Vec<InstanceQuery> {
         InstanceQuery { tags: [("team".to_owned(), "blue".to_owned())].into(), ..all() },
         InstanceQuery { tags: [("Team".to_owned(), "blue".to_owned())].into(), ..all() },
         InstanceQuery { parent: Some(InstanceId::trusted("order-1")), ..all() },
+        InstanceQuery { id_prefix: Some("order-1".into()), order_by: Some(Order::Created), ..all() },
+        InstanceQuery { statuses: [Failed].into(), order_by: Some(Order::Id), ..all() },
+        by_completed(),
+        InstanceQuery { statuses: [Failed, Completed].into(), ..by_completed() },
+        InstanceQuery { statuses: [Running].into(), ..by_completed() },
+        InstanceQuery { completed_from: at(0), completed_to: at(2500), ..by_completed() },
+        InstanceQuery { completed_from: at(500), completed_to: at(500), ..by_completed() },
+        InstanceQuery { completed_to: at(0), statuses: [Failed].into(), ..by_completed() },
+        InstanceQuery { completed_from: at(0), created_to: at(2000), ..by_completed() },
+        InstanceQuery { name: Some("Order".into()), ..by_completed() },
+        InstanceQuery { id_prefix: Some("order-1".into()), ..by_completed() },
+        InstanceQuery { tags: [("team".to_owned(), "blue".to_owned())].into(), ..by_completed() },
     ]
 }
 
@@ -107,7 +120,7 @@ fn expected(
     let instances = told.iter().map(|(id, told)| Instance::from_row(row(id, told)));
     let mut found: Vec<(Cursor, String)> = instances
         .filter(|i| query.matches(&i.facts()) && !hidden.contains(&i.id))
-        .map(|i| (query.cursor(i.created, &i.id), i.id.to_string()))
+        .map(|i| (query.place_of(&i), i.id.to_string()))
         .collect();
     found.sort();
     found.into_iter().map(|(_, id)| id).collect()
