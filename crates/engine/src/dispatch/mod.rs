@@ -149,6 +149,8 @@ pub struct Lease {
     pub item: Item,
     /// The partition's token, once an offer was claimed.
     pub claimed: Option<u64>,
+    /// How many operations of an entity it holds.
+    pub operations: usize,
     /// How large it was when it was sent.
     bytes: usize,
     expires: Option<Timestamp>,
@@ -348,7 +350,7 @@ impl Dispatcher {
             }
             Item::Activity(activity) => Order::Send { connection, token, activity: activity.clone() },
         });
-        let lease = Lease { token, connection, item, claimed: None, bytes: 0, expires: None };
+        let lease = Lease { token, connection, item, claimed: None, operations: 0, bytes: 0, expires: None };
         self.leases.insert(token, lease);
     }
 
@@ -379,6 +381,13 @@ impl Dispatcher {
                 None
             }
             (None, None) => None,
+        }
+    }
+
+    /// How many operations a claimed batch holds.
+    pub fn holds(&mut self, token: Token, operations: usize) {
+        if let Some(lease) = self.leases.get_mut(&token) {
+            lease.operations = operations;
         }
     }
 

@@ -170,6 +170,9 @@ impl Workers {
             let claim = claim.map(|claimed| (partition, id, claimed));
             let connection = state.dispatcher.claimed(token, claim, now, random);
             if let (Some(connection), Some(work)) = (connection, work) {
+                if let Work::Entity(batch) = &work {
+                    state.dispatcher.holds(token, batch.operations.len());
+                }
                 state.send(connection, WorkItem { token, work });
             }
         });
@@ -333,11 +336,11 @@ impl Hub {
         })
     }
 
-    /// The instance or entity, and for a turn how many events of which execution were committed before it.
-    pub async fn lease(&self, token: Token) -> Result<Option<ItemKey>, CallError> {
+    /// What is out under a token, and for an entity how many operations.
+    pub async fn lease(&self, token: Token) -> Result<Option<(ItemKey, usize)>, CallError> {
         let running = self.running().await?;
         let state = running.workers.state.lock();
-        Ok(state.dispatcher.lease_of(token).map(|lease| lease.item.key()))
+        Ok(state.dispatcher.lease_of(token).map(|lease| (lease.item.key(), lease.operations)))
     }
 
     /// Returns a turn, done. Durable when it is taken.

@@ -1,0 +1,62 @@
+//! What goes wrong, as gRPC says it.
+
+use strandline_engine::runtime::{CallError, ListError};
+use strandline_hub::Refusal;
+use strandline_proto::InvalidMessage;
+use tonic::Status;
+
+/// A failed call's status. The codes are those that the SDKs tell apart; UNKNOWN, INTERNAL and
+/// DEADLINE_EXCEEDED are left to faults of ours, for some SDKs repeat such calls.
+pub(crate) trait IntoStatus {
+    fn into_status(self) -> Status;
+}
+
+impl IntoStatus for Refusal {
+    fn into_status(self) -> Status {
+        let text = self.to_string();
+        match self {
+            Self::AlreadyExists { .. } => Status::already_exists(text),
+            Self::NotFound => Status::not_found(text),
+            Self::Terminal { .. } | Self::NotFailed { .. } | Self::NotOver { .. } => {
+                Status::failed_precondition(text)
+            }
+            Self::TooLarge { .. } | Self::Invalid { .. } => Status::invalid_argument(text),
+            Self::TooManyPendingEvents { .. }
+            | Self::TooManyPendingOperations { .. }
+            | Self::Overloaded(_)
+            | Self::StorageFull(_) => Status::resource_exhausted(text),
+            Self::Stale(_) => Status::not_found(text),
+        }
+    }
+}
+
+impl IntoStatus for CallError {
+    fn into_status(self) -> Status {
+        Status::unavailable(self.to_string())
+    }
+}
+
+impl IntoStatus for InvalidMessage {
+    fn into_status(self) -> Status {
+        Status::invalid_argument(self.to_string())
+    }
+}
+
+impl IntoStatus for ListError {
+    fn into_status(self) -> Status {
+        match self {
+            Self::Call(error) => error.into_status(),
+            Self::Query(error) => Status::invalid_argument(error.to_string()),
+            Self::Token(error) => Status::invalid_argument(format!("continuation token: {error}")),
+            Self::Store(error) => {
+                tracing::error!(%error, "a list could not be read");
+                Status::internal("the tables can't be read: see the server's log")
+            }
+        }
+    }
+}
+
+/// Turns an error into a status.
+pub(crate) fn status(error: impl IntoStatus) -> Status {
+    error.into_status()
+}

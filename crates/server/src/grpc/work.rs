@@ -1,0 +1,319 @@
+//! Work for workers: the stream that brings it, and the calls that return it.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::stream::{self, Stream};
+use prost::Message as _;
+use strandline_engine::dispatch::{
+    Filters, ItemKey, Kind, Slots, Token, Versions, WorkerProfile,
+};
+use strandline_engine::runtime::{Completed, Connection, Hub, Work, WorkItem};
+use strandline_engine::worker::{Turn, TurnOutcome};
+use strandline_model::{ActionKind, Completion, EventKind, ExecutionId, InstanceId};
+use strandline_proto::wire::work_item::Request as Item;
+use strandline_proto::{Execution, InvalidMessage, action, activity, entity, history, outcome, trace, wire};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::caller::{WORKER_ID, text};
+use super::error::status;
+use super::{TaskHubService, partial};
+
+pub(super) type WorkItems = Pin<Box<dyn Stream<Item = Result<wire::WorkItem, Status>> + Send>>;
+
+/// An idle stream gets a ping this often: some workers give a connection up after two minutes of silence.
+const PING_EVERY: Duration = Duration::from_secs(25);
+/// A history larger than this is fetched by workers that can.
+const STREAMED_HISTORY_BYTES: usize = 1024 * 1024;
+
+impl TaskHubService {
+    pub(super) async fn work_items(
+        &self,
+        request: Request<wire::GetWorkItemsRequest>,
+    ) -> Result<Response<WorkItems>, Status> {
+        let hub = self.hub_of(&request).await?;
+        let peer = request.remote_addr().map(|peer| peer.to_string());
+        let (metadata, _, asked) = request.into_parts();
+        let streams_history = asked.capabilities.contains(&(wire::WorkerCapability::HistoryStreaming as i32));
+        let id = text(&metadata, WORKER_ID).or(Some(asked.worker_instance_id.as_str()).filter(|id| !id.is_empty()));
+        let sdk = text(&metadata, "x-user-agent").or_else(|| text(&metadata, "user-agent"));
+        let profile = WorkerProfile {
+            id: id.or(peer.as_deref()).unwrap_or("unknown").chars().take(200).collect(),
+            sdk: sdk.map(|sdk| sdk.chars().take(200).collect()),
+            peer,
+            filters: asked.work_item_filters.map(filters),
+            slots: slots([
+                asked.max_concurrent_orchestration_work_items,
+                asked.max_concurrent_activity_work_items,
+                asked.max_concurrent_entity_work_items,
+            ])?,
+        };
+        tracing::info!(hub = hub.info().name, worker = profile.id, sdk = ?profile.sdk, "a worker connects");
+        let connection = hub.connect(profile).await.map_err(status)?;
+        let feed = Feed { hub, connection, streams_history, stopping: self.stopping.clone() };
+        let items = stream::unfold(Some(feed), |feed| async move {
+            let mut feed = feed?;
+            match feed.next().await {
+                Ok(item) => Some((Ok(item), Some(feed))),
+                // Ends the stream; what is out goes to others.
+                Err(end) => Some((Err(end), None)),
+            }
+        });
+        Ok(Response::new(Box::pin(items)))
+    }
+
+    pub(super) async fn complete_turn(
+        &self,
+        request: Request<wire::OrchestratorResponse>,
+    ) -> Result<Response<wire::CompleteTaskResponse>, Status> {
+        let hub = self.hub_of(&request).await?;
+        let mut response = request.into_inner();
+        let id = InstanceId::new(&response.instance_id)
+            .map_err(|e| Status::invalid_argument(format!("OrchestratorResponse.instanceId: {e}")))?;
+        let token = find(&hub, &response.completion_token, ItemKey::Turn(id.clone())).await?;
+        let Some(token) = token else { return stale() };
+        if response.requires_history {
+            // It is sent whole again: nothing was done.
+            return abandoned(hub.abandon(token, Kind::Orchestration).await).map(|()| done());
+        }
+        if response.is_partial {
+            self.partials.add(&hub, token, response).await?;
+            return Ok(done());
+        }
+        self.partials.complete(token, &mut response);
+        let outcome = match self.outcome(&hub, token, &id, response) {
+            Ok(outcome) => outcome,
+            Err(problem) => {
+                // Nobody can carry this out. It goes to somebody else, and if all answer so it fails.
+                hub.reject(token, Kind::Orchestration, &problem.to_string()).await.map_err(status)?;
+                return Err(status(problem));
+            }
+        };
+        completed(hub.complete_turn(token, outcome).await.map_err(status)?)
+    }
+
+    fn outcome(
+        &self,
+        _hub: &Hub,
+        _token: Token,
+        id: &InstanceId,
+        response: wire::OrchestratorResponse,
+    ) -> Result<TurnOutcome, InvalidMessage> {
+        // The execution is needed for the ids of children that name none; the hub knows it.
+        let of = Execution { instance_id: id.as_str(), execution_id: ExecutionId(0) };
+        let actions = response.actions.into_iter().map(|action| action::from_wire(action, of));
+        let mut actions = actions.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+        // A completion is last, whatever order a worker gives: all that stands beside it counts.
+        let last = |kind: &ActionKind| matches!(kind, ActionKind::Complete(_));
+        actions.sort_by_key(|action| last(&action.kind));
+        let goes_on = actions.last().is_some_and(|action| {
+            matches!(action.kind, ActionKind::Complete(Completion::ContinuedAsNew { .. }))
+        });
+        let custom_status = match response.custom_status {
+            // Each replay computes it anew; only across a continue-as-new is the old one kept.
+            None if goes_on => None,
+            custom_status => Some(custom_status),
+        };
+        let span = response.orchestration_trace_context.map(trace::span_from_wire);
+        Ok(TurnOutcome { actions, custom_status, span })
+    }
+
+    pub(super) async fn complete_activity(
+        &self,
+        request: Request<wire::ActivityResponse>,
+    ) -> Result<Response<wire::CompleteTaskResponse>, Status> {
+        let hub = self.hub_of(&request).await?;
+        let response = request.into_inner();
+        let id = InstanceId::new(&response.instance_id)
+            .map_err(|e| Status::invalid_argument(format!("ActivityResponse.instanceId: {e}")))?;
+        let key = ItemKey::Activity(id, ExecutionId(0), response.task_id);
+        let Some(token) = find(&hub, &response.completion_token, key).await? else { return stale() };
+        completed(hub.complete_activity(token, activity::from_wire(response)).await.map_err(status)?)
+    }
+
+    pub(super) async fn complete_entity(
+        &self,
+        request: Request<wire::EntityBatchResult>,
+    ) -> Result<Response<wire::CompleteTaskResponse>, Status> {
+        let hub = self.hub_of(&request).await?;
+        let result = request.into_inner();
+        let Some(token) = parse(&result.completion_token) else { return stale() };
+        let Some((_, operations)) = hub.lease(token).await.map_err(status)? else { return stale() };
+        if result.requires_state {
+            return abandoned(hub.abandon(token, Kind::Entity).await).map(|()| done());
+        }
+        let outcome = match outcome::from_wire(result, operations) {
+            Ok(outcome) => outcome,
+            Err(problem) => {
+                hub.reject(token, Kind::Entity, &problem.to_string()).await.map_err(status)?;
+                return Err(status(problem));
+            }
+        };
+        completed(hub.complete_entity(token, outcome).await.map_err(status)?)
+    }
+
+    /// Takes work back untouched. What is not out any more needs no taking back.
+    pub(super) async fn abandon<T>(
+        &self,
+        request: Request<T>,
+        kind: Kind,
+        token: impl FnOnce(T) -> String,
+    ) -> Result<(), Status> {
+        let hub = self.hub_of(&request).await?;
+        let Some(token) = parse(&token(request.into_inner())) else {
+            return Err(Status::not_found(STALE));
+        };
+        self.partials.forget(token);
+        abandoned(hub.abandon(token, kind).await)
+    }
+}
+
+const STALE: &str =
+    "no such work item is out under this completion token: it was given to another worker, or was never given";
+
+fn stale<T>() -> Result<T, Status> {
+    Err(Status::not_found(STALE))
+}
+
+fn done() -> Response<wire::CompleteTaskResponse> {
+    Response::new(wire::CompleteTaskResponse {})
+}
+
+fn completed(completed: Completed) -> Result<Response<wire::CompleteTaskResponse>, Status> {
+    match completed {
+        Completed::Taken | Completed::Stale => Ok(done()),
+        Completed::Unknown => stale(),
+    }
+}
+
+fn abandoned(abandoned: Result<bool, strandline_engine::runtime::CallError>) -> Result<(), Status> {
+    if abandoned.map_err(status)? { Ok(()) } else { stale() }
+}
+
+fn parse(token: &str) -> Option<Token> {
+    let hex = token.len() == 32 && token.bytes().all(|b| b.is_ascii_hexdigit());
+    u128::from_str_radix(token, 16).ok().filter(|_| hex).map(Token)
+}
+
+/// The token a worker returned; one that returned none means what is out for that instance.
+async fn find(hub: &Hub, token: &str, key: ItemKey) -> Result<Option<Token>, Status> {
+    if token.is_empty() {
+        return hub.leased(&key).await.map_err(status);
+    }
+    Ok(parse(token))
+}
+
+fn slots(asked: [i32; 3]) -> Result<Slots, Status> {
+    let count = |n: i32| {
+        let text = "GetWorkItemsRequest.maxConcurrent*WorkItems: give 0 (as many as the server likes) or more";
+        usize::try_from(n).map_err(|_| Status::invalid_argument(text))
+    };
+    let [orchestrations, activities, entities] = asked;
+    Ok(Slots::asked([count(orchestrations)?, count(activities)?, count(entities)?]))
+}
+
+fn filters(filters: wire::WorkItemFilters) -> Filters {
+    fn add(by_name: &mut BTreeMap<String, Versions>, name: String, versions: Vec<String>) {
+        let versions = Versions::listed(versions);
+        let versions = match by_name.remove(&name) {
+            Some(others) => others.or(versions),
+            None => versions,
+        };
+        by_name.insert(name, versions);
+    }
+    let mut taken = Filters::default();
+    for filter in filters.orchestrations {
+        add(&mut taken.orchestrations, filter.name, filter.versions);
+    }
+    for filter in filters.activities {
+        add(&mut taken.activities, filter.name, filter.versions);
+    }
+    taken.entities = filters.entities.into_iter().map(|filter| filter.name.to_ascii_lowercase()).collect();
+    taken
+}
+
+/// The work of one stream.
+struct Feed {
+    hub: Hub,
+    connection: Connection,
+    streams_history: bool,
+    stopping: CancellationToken,
+}
+
+impl Feed {
+    async fn next(&mut self) -> Result<wire::WorkItem, Status> {
+        tokio::select! {
+            item = self.connection.next() => match item {
+                Some(item) => self.to_wire(item).await,
+                // Not an orderly end: some workers reconnect after one without any delay.
+                None => Err(Status::unavailable("the task hub starts over or is gone: connect again")),
+            },
+            () = self.stopping.cancelled() => Err(Status::unavailable("the server stops: connect again later")),
+            () = tokio::time::sleep(PING_EVERY) => {
+                let request = Some(Item::HealthPing(wire::HealthPing {}));
+                Ok(wire::WorkItem { completion_token: String::new(), request })
+            }
+        }
+    }
+
+    async fn to_wire(&self, item: WorkItem) -> Result<wire::WorkItem, Status> {
+        let WorkItem { token, work } = item;
+        let request = match work {
+            Work::Turn(turn) => Item::OrchestratorRequest(turn_to_wire(*turn, self.streams_history)),
+            Work::Activity(activity) => Item::ActivityRequest(activity_to_wire(&activity)),
+            Work::Entity(batch) => {
+                let now = self.hub.now().await.map_err(status)?;
+                let state = batch.state.as_deref();
+                let operations: Vec<_> = batch.operations.iter().map(|operation| &**operation).collect();
+                Item::EntityRequestV2(entity::request_to_wire(&batch.entity, state, &operations, now))
+            }
+        };
+        let item = wire::WorkItem { completion_token: format!("{:032x}", token.0), request: Some(request) };
+        self.connection.sent(token, item.encoded_len());
+        Ok(item)
+    }
+}
+
+fn turn_to_wire(turn: Turn, streams_history: bool) -> wire::OrchestratorRequest {
+    let of = Execution { instance_id: turn.instance.as_str(), execution_id: turn.execution };
+    let events = |events: &[_]| -> Vec<_> { events.iter().map(|e: &std::sync::Arc<_>| history::to_wire(e, of)).collect() };
+    let mut past_events = events(turn.past.as_deref().unwrap_or_default());
+    let requires_history_streaming = streams_history
+        && past_events.iter().map(prost::Message::encoded_len).sum::<usize>() > STREAMED_HISTORY_BYTES;
+    if requires_history_streaming {
+        past_events.clear();
+    }
+    wire::OrchestratorRequest {
+        instance_id: turn.instance.to_string(),
+        execution_id: Some(turn.execution.to_string()),
+        past_events,
+        new_events: events(&turn.new),
+        requires_history_streaming,
+        orchestration_trace_context: turn.span.as_ref().map(trace::span_to_wire),
+        ..Default::default()
+    }
+}
+
+fn activity_to_wire(activity: &strandline_engine::pipeline::ActivityDispatch) -> wire::ActivityRequest {
+    let instance = wire::OrchestrationInstance {
+        instance_id: activity.instance.to_string(),
+        execution_id: Some(activity.execution.to_string()),
+    };
+    let mut request = wire::ActivityRequest {
+        orchestration_instance: Some(instance),
+        task_id: activity.task_id,
+        ..Default::default()
+    };
+    if let EventKind::TaskScheduled(task) = activity.scheduled.kind() {
+        request.name.clone_from(&task.name);
+        request.version.clone_from(&task.version);
+        request.input.clone_from(&task.input);
+        request.tags.clone_from(&task.tags);
+        request.parent_trace_context = task.trace.as_deref().map(trace::to_wire);
+    }
+    request
+}
+
+pub(super) use partial::Partials;

@@ -1,0 +1,86 @@
+//! The task hubs of a server: found by name, opened when first asked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use strandline::DataDirectory;
+use strandline_engine::runtime::Hub;
+use tokio::sync::Mutex;
+
+/// The hub of calls that name none.
+pub(crate) const DEFAULT_HUB: &str = "default";
+
+/// What happens to a call for a hub that does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnknownHub {
+    /// It is refused.
+    Refuse,
+    /// The hub is created.
+    Create,
+}
+
+/// The hubs of one data directory.
+pub(crate) struct Hubs {
+    directory: DataDirectory,
+    unknown: UnknownHub,
+    /// Held while one is opened, so that each is opened once.
+    open: Mutex<BTreeMap<String, Hub>>,
+}
+
+/// Why there is no such hub.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HubsError {
+    #[error("there is no task hub {0:?}: create it with `strandline hub create`, or name another one")]
+    NotFound(String),
+    #[error("task hub {0:?} exists already")]
+    Exists(String),
+    #[error("task hub name {0:?}: give 1 to 64 of A-Z a-z 0-9 _ -")]
+    Name(String),
+    #[error("the task hub can't be opened: {0}")]
+    Failed(String),
+}
+
+impl Hubs {
+    /// The default hub exists from now on.
+    pub(crate) async fn new(directory: DataDirectory, unknown: UnknownHub) -> strandline::Result<Arc<Self>> {
+        let hub = directory.hub(DEFAULT_HUB).await?;
+        let open = BTreeMap::from([(DEFAULT_HUB.to_owned(), hub.engine().clone())]);
+        Ok(Arc::new(Self { directory, unknown, open: Mutex::new(open) }))
+    }
+
+    pub(crate) fn directory(&self) -> &DataDirectory {
+        &self.directory
+    }
+
+    /// The hub of this name.
+    pub(crate) async fn get(&self, name: &str) -> Result<Hub, HubsError> {
+        let mut open = self.open.lock().await;
+        if let Some(hub) = open.get(name) {
+            return Ok(hub.clone());
+        }
+        check_name(name)?;
+        if self.unknown == UnknownHub::Refuse && !self.names()?.iter().any(|known| known == name) {
+            return Err(HubsError::NotFound(name.to_owned()));
+        }
+        let hub = self.directory.hub(name).await.map_err(|error| HubsError::Failed(error.to_string()))?;
+        let hub = hub.engine().clone();
+        open.insert(name.to_owned(), hub.clone());
+        Ok(hub)
+    }
+
+    /// All hubs, open or not, by name.
+    pub(crate) fn names(&self) -> Result<Vec<String>, HubsError> {
+        let mut names = self.directory.hubs().map_err(|error| HubsError::Failed(error.to_string()))?;
+        names.sort();
+        Ok(names)
+    }
+}
+
+fn check_name(name: &str) -> Result<(), HubsError> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if (1..=64).contains(&name.len()) && name.chars().all(fits) {
+        Ok(())
+    } else {
+        Err(HubsError::Name(name.chars().take(100).collect()))
+    }
+}
