@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use strandline::DataDirectory;
 use strandline_engine::runtime::Hub;
+use strandline_store::StoreError;
 use tokio::sync::Mutex;
 
 /// The hub of calls that name none.
@@ -48,10 +49,6 @@ impl Hubs {
         Ok(Arc::new(Self { directory, unknown, open: Mutex::new(open) }))
     }
 
-    pub(crate) fn directory(&self) -> &DataDirectory {
-        &self.directory
-    }
-
     /// The hub of this name.
     pub(crate) async fn get(&self, name: &str) -> Result<Hub, HubsError> {
         let mut open = self.open.lock().await;
@@ -62,10 +59,53 @@ impl Hubs {
         if self.unknown == UnknownHub::Refuse && !self.names()?.iter().any(|known| known == name) {
             return Err(HubsError::NotFound(name.to_owned()));
         }
+        self.open(&mut open, name).await
+    }
+
+    /// Makes a hub that does not exist.
+    pub(crate) async fn create(&self, name: &str) -> Result<(), HubsError> {
+        let mut open = self.open.lock().await;
+        check_name(name)?;
+        if self.names()?.iter().any(|known| known == name) {
+            return Err(HubsError::Exists(name.to_owned()));
+        }
+        self.open(&mut open, name).await.map(drop)
+    }
+
+    /// Makes a hub; one of that name goes first, with all that is in it.
+    pub(crate) async fn recreate(&self, name: &str) -> Result<(), HubsError> {
+        let mut open = self.open.lock().await;
+        check_name(name)?;
+        if self.names()?.iter().any(|known| known == name) {
+            self.remove(&mut open, name).await?;
+        }
+        self.open(&mut open, name).await.map(drop)
+    }
+
+    /// Deletes a hub with all that is in it.
+    pub(crate) async fn delete(&self, name: &str) -> Result<(), HubsError> {
+        let mut open = self.open.lock().await;
+        check_name(name)?;
+        self.remove(&mut open, name).await
+    }
+
+    async fn open(&self, open: &mut BTreeMap<String, Hub>, name: &str) -> Result<Hub, HubsError> {
         let hub = self.directory.hub(name).await.map_err(|error| HubsError::Failed(error.to_string()))?;
         let hub = hub.engine().clone();
         open.insert(name.to_owned(), hub.clone());
         Ok(hub)
+    }
+
+    async fn remove(&self, open: &mut BTreeMap<String, Hub>, name: &str) -> Result<(), HubsError> {
+        let (node, doomed) = (self.directory.node().clone(), name.to_owned());
+        let deleted = tokio::task::spawn_blocking(move || node.delete_hub(&doomed)).await;
+        open.remove(name);
+        match deleted {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(StoreError::NoSuchHub(name))) => Err(HubsError::NotFound(name)),
+            Ok(Err(error)) => Err(HubsError::Failed(error.to_string())),
+            Err(error) => Err(HubsError::Failed(error.to_string())),
+        }
     }
 
     /// All hubs, open or not, by name.

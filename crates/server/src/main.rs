@@ -2,6 +2,10 @@
 
 mod bench;
 mod dev;
+mod grpc;
+mod hubs;
+mod serve;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -22,6 +26,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Dev(dev::Args),
+    Serve(serve::Args),
     Bench(bench::Args),
 }
 
@@ -32,6 +37,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let done = match Cli::parse().command {
         Command::Dev(args) => dev::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
         Command::Bench(args) => bench::run(args).await,
     };
     match done {

@@ -101,6 +101,15 @@ impl Item {
         }
     }
 
+    /// How long one delivery may take, if the call says so.
+    fn time_limit(&self) -> Option<Duration> {
+        let Self::Activity(activity) = self else { return None };
+        match activity.scheduled.kind() {
+            EventKind::TaskScheduled(task) => task.timeout_nanos.map(Duration::from_nanos),
+            _ => None,
+        }
+    }
+
     /// About how many bytes of memory it takes.
     fn weight(&self) -> usize {
         const ITEM_BYTES: usize = 512;
@@ -125,7 +134,7 @@ pub enum Order {
     /// Give claimed work back to its partition, under the partition's own token.
     GiveBack { partition: u16, id: InstanceId, claimed: u64 },
     /// It can't be carried out: it fails for good.
-    Fail { lease: Lease, reason: Poison },
+    Fail { lease: Box<Lease>, reason: Poison },
 }
 
 /// Why work fails that nobody carried out.
@@ -139,6 +148,10 @@ pub enum Poison {
         "the work item has {bytes} bytes, and workers broke off the connection each time it was sent: most refuse messages over 4 MiB; raise the worker's limit for received messages and rewind, or keep the history short with continue-as-new and payloads small"
     )]
     TooLarge { bytes: usize },
+    #[error("workers answer what can't be carried out: {problem}")]
+    BadAnswers { problem: String },
+    #[error("the activity did not finish within {limit:?}")]
+    TimedOut { limit: Duration },
 }
 
 /// Work that is out.
@@ -149,7 +162,9 @@ pub struct Lease {
     pub item: Item,
     /// The partition's token, once an offer was claimed.
     pub claimed: Option<u64>,
-    /// How many operations of an entity it holds.
+    /// Of a turn.
+    pub execution: ExecutionId,
+    /// Of an entity: how many it holds.
     pub operations: usize,
     /// How large it was when it was sent.
     bytes: usize,
@@ -350,7 +365,16 @@ impl Dispatcher {
             }
             Item::Activity(activity) => Order::Send { connection, token, activity: activity.clone() },
         });
-        let lease = Lease { token, connection, item, claimed: None, operations: 0, bytes: 0, expires: None };
+        let lease = Lease {
+            token,
+            connection,
+            item,
+            claimed: None,
+            execution: ExecutionId::default(),
+            operations: 0,
+            bytes: 0,
+            expires: None,
+        };
         self.leases.insert(token, lease);
     }
 
@@ -384,17 +408,22 @@ impl Dispatcher {
         }
     }
 
-    /// How many operations a claimed batch holds.
-    pub fn holds(&mut self, token: Token, operations: usize) {
+    /// What was claimed under a token: a turn of this execution, or so many operations.
+    pub fn holds(&mut self, token: Token, execution: ExecutionId, operations: usize) {
         if let Some(lease) = self.leases.get_mut(&token) {
+            lease.execution = execution;
             lease.operations = operations;
         }
     }
 
-    /// How large a work item was when it was sent, in bytes.
-    pub fn sent(&mut self, token: Token, bytes: usize) {
-        if let Some(lease) = self.leases.get_mut(&token) {
-            lease.bytes = bytes;
+    /// A work item leaves, of this many bytes. From now on the time limit of an activity counts.
+    pub fn sent(&mut self, token: Token, bytes: usize, now: Timestamp) {
+        let Some(lease) = self.leases.get_mut(&token) else { return };
+        lease.bytes = bytes;
+        if let Some(limit) = lease.item.time_limit() {
+            let expires = now.saturating_add(limit);
+            lease.expires = Some(expires);
+            self.expiries.insert((expires, token));
         }
     }
 
@@ -429,6 +458,27 @@ impl Dispatcher {
             // The partition offers it again; until then the delay is remembered.
             None => {}
             Some(item) => drop(self.delayed.insert((later, item.key()), item)),
+        }
+        true
+    }
+
+    /// Somebody returns work with an answer that can't be. After a while it is handed out again; if all
+    /// answers are like that, it fails. False when it is not out.
+    pub fn reject(
+        &mut self,
+        token: Token,
+        problem: &str,
+        now: Timestamp,
+        random: &mut dyn FnMut() -> u128,
+    ) -> bool {
+        let Some(lease) = self.end(token, random) else { return false };
+        let key = lease.item.key();
+        let later = self.attempts.refused(key.clone(), lease.connection, now);
+        self.remember(token);
+        if let Verdict::Fail(_) = self.attempts.lost(key, 0, self.config.deliveries_max, now) {
+            self.fail(lease, Poison::BadAnswers { problem: problem.to_owned() });
+        } else if let Some(item) = self.give_back(lease) {
+            self.delayed.insert((later, item.key()), item);
         }
         true
     }
@@ -496,7 +546,15 @@ impl Dispatcher {
     pub fn tick(&mut self, now: Timestamp, random: &mut dyn FnMut() -> u128) {
         while let Some((at, token)) = self.expiries.first().copied().filter(|(at, _)| *at <= now) {
             self.expiries.remove(&(at, token));
-            self.lost(token, now, random);
+            let limit = self.leases.get(&token).and_then(|lease| lease.item.time_limit());
+            match limit {
+                Some(limit) => {
+                    if let Some(lease) = self.end(token, random) {
+                        self.fail(lease, Poison::TimedOut { limit });
+                    }
+                }
+                None => self.lost(token, now, random),
+            }
         }
         while let Some(entry) = self.delayed.first_entry().filter(|e| e.key().0 <= now) {
             let item = entry.remove();
@@ -515,11 +573,15 @@ impl Dispatcher {
             false => Verdict::Again,
         };
         if let Verdict::Fail(reason) = verdict {
-            self.attempts.forget(&lease.item.key());
-            self.orders.push(Order::Fail { lease, reason });
+            self.fail(lease, reason);
         } else if let Some(item) = self.give_back(lease) {
             self.enqueue(item, End::Front, random);
         }
+    }
+
+    fn fail(&mut self, lease: Lease, reason: Poison) {
+        self.attempts.forget(&lease.item.key());
+        self.orders.push(Order::Fail { lease: Box::new(lease), reason });
     }
 
     /// Ends a lease and fills its slot.

@@ -378,10 +378,12 @@ impl Hub {
         }
     }
 
-    /// Starts an instance; execution id and seed are drawn here.
+    /// Starts an instance; its seed is drawn here, as is its execution id if it is zero.
     pub async fn start(&self, mut start: Start) -> Result<strandline_hub::Reply, CallError> {
         let running = self.running().await?;
-        start.execution = ExecutionId(running.entropy());
+        if start.execution == ExecutionId::default() {
+            start.execution = ExecutionId(running.entropy());
+        }
         start.seed = running.entropy() as u64;
         let id = start.id.clone();
         self.command(&id, Command::Start(Box::new(start))).await

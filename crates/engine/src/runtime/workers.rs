@@ -60,7 +60,7 @@ impl Connection {
     /// with that reason instead of being sent again and again.
     pub fn sent(&self, token: Token, bytes: usize) {
         if let Some(running) = self.running.upgrade() {
-            running.workers.state.lock().dispatcher.sent(token, bytes);
+            running.workers.with(&running, |state, now, _| state.dispatcher.sent(token, bytes, now));
         }
     }
 }
@@ -137,7 +137,7 @@ impl Workers {
             self.changed.notify_one();
         }
         for (lease, reason) in failed {
-            running.fail_work(lease, &reason);
+            running.fail_work(*lease, &reason);
         }
         result
     }
@@ -170,9 +170,12 @@ impl Workers {
             let claim = claim.map(|claimed| (partition, id, claimed));
             let connection = state.dispatcher.claimed(token, claim, now, random);
             if let (Some(connection), Some(work)) = (connection, work) {
-                if let Work::Entity(batch) = &work {
-                    state.dispatcher.holds(token, batch.operations.len());
-                }
+                let (execution, operations) = match &work {
+                    Work::Turn(turn) => (turn.execution, 0),
+                    Work::Entity(batch) => (ExecutionId::default(), batch.operations.len()),
+                    Work::Activity(activity) => (activity.execution, 0),
+                };
+                state.dispatcher.holds(token, execution, operations);
                 state.send(connection, WorkItem { token, work });
             }
         });
@@ -272,11 +275,14 @@ async fn tick(running: Weak<Running>, changed: Arc<Notify>) {
 impl Running {
     /// Work that nobody could carry out ends with the reason as its failure.
     fn fail_work(&self, lease: Lease, reason: &Poison) {
-        let failure = FailureDetails::new("PoisonWorkItem", reason.to_string()).non_retriable();
+        let failure = match reason {
+            Poison::TimedOut { .. } => FailureDetails::new("TimeoutError", reason.to_string()),
+            _ => FailureDetails::new("PoisonWorkItem", reason.to_string()).non_retriable(),
+        };
         match (lease.item, lease.claimed) {
             (Item::Activity(activity), _) => self.activity_finished(&activity, Err(failure), None),
             (Item::Offer { partition, offer }, Some(claimed)) if offer.id.is_entity() => {
-                let results = vec![Err(failure); strandline_model::limits::OPERATIONS_PER_BATCH];
+                let results = vec![Err(failure); lease.operations];
                 let outcome = EntityOutcome { results, ..EntityOutcome::default() };
                 self.entity_finished(partition, offer.id, claimed, outcome, None);
             }
@@ -336,11 +342,11 @@ impl Hub {
         })
     }
 
-    /// What is out under a token, and for an entity how many operations.
-    pub async fn lease(&self, token: Token) -> Result<Option<(ItemKey, usize)>, CallError> {
+    /// What is out under a token.
+    pub async fn lease(&self, token: Token) -> Result<Option<Lease>, CallError> {
         let running = self.running().await?;
         let state = running.workers.state.lock();
-        Ok(state.dispatcher.lease_of(token).map(|lease| (lease.item.key(), lease.operations)))
+        Ok(state.dispatcher.lease_of(token).cloned())
     }
 
     /// Returns a turn, done. Durable when it is taken.
@@ -408,6 +414,16 @@ impl Hub {
             Ok(_) => Ok(Completed::Taken),
             Err(_) => Err(CallError::OutcomeUnknown),
         }
+    }
+
+    /// Returns work with an answer that can't be carried out, for this reason: it is handed out again, and
+    /// fails if that happens each time. False when no such work is out under this token.
+    pub async fn reject(&self, token: Token, kind: Kind, problem: &str) -> Result<bool, CallError> {
+        let running = self.running().await?;
+        Ok(running.workers.with(&running, |state, now, random| {
+            let fits = state.dispatcher.lease_of(token).is_some_and(|l| l.item.key().kind() == kind);
+            fits && state.dispatcher.reject(token, problem, now, random)
+        }))
     }
 
     /// Returns work untouched: after a while it is handed out again, and it does not count as tried. False

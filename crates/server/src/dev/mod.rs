@@ -8,13 +8,14 @@ mod files;
 mod people;
 mod scene;
 mod show;
-mod signals;
 
 use std::path::PathBuf;
 
 use strandline::TaskHub;
 
 use board::Board;
+
+use crate::signals;
 
 /// Runs a task hub on this machine, for development.
 #[derive(clap::Args)]

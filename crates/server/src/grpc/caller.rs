@@ -1,5 +1,7 @@
 //! Who calls, and for which hub.
 
+use std::time::Duration;
+
 use strandline_engine::runtime::Hub;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
@@ -17,11 +19,15 @@ pub(super) fn text<'a>(metadata: &'a MetadataMap, key: &str) -> Option<&'a str> 
     metadata.get(key)?.to_str().ok().filter(|text| !text.is_empty())
 }
 
+/// The name of the hub that a request is for.
+pub(super) fn hub_name(metadata: &MetadataMap) -> &str {
+    text(metadata, TASK_HUB).unwrap_or(DEFAULT_HUB)
+}
+
 impl TaskHubService {
     /// The hub that a request is for.
     pub(super) async fn hub_of<T>(&self, request: &Request<T>) -> Result<Hub, Status> {
-        let name = text(request.metadata(), TASK_HUB).unwrap_or(DEFAULT_HUB);
-        self.hubs.get(name).await.map_err(hub_status)
+        self.hubs.get(hub_name(request.metadata())).await.map_err(hub_status)
     }
 }
 
@@ -32,5 +38,47 @@ pub(super) fn hub_status(error: HubsError) -> Status {
         HubsError::Exists(_) => Status::already_exists(text),
         HubsError::Name(_) => Status::invalid_argument(text),
         HubsError::Failed(_) => Status::unavailable(text),
+    }
+}
+
+/// Passes when the caller stops waiting, by `grpc-timeout`; without one, never.
+pub(super) fn deadline(metadata: &MetadataMap) -> impl Future<Output = ()> + use<> {
+    let timeout = text(metadata, "grpc-timeout").and_then(timeout);
+    async move {
+        match timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// At most eight digits and a unit.
+fn timeout(text: &str) -> Option<Duration> {
+    let unit = text.chars().next_back()?;
+    let digits = text.strip_suffix(unit).filter(|digits| (1..=8).contains(&digits.len()))?;
+    let count = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<u64>().ok())??;
+    match unit {
+        'H' => Some(Duration::from_secs(count * 3600)),
+        'M' => Some(Duration::from_secs(count * 60)),
+        'S' => Some(Duration::from_secs(count)),
+        'm' => Some(Duration::from_millis(count)),
+        'u' => Some(Duration::from_micros(count)),
+        'n' => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_timeouts() {
+        assert_eq!(timeout("3S"), Some(Duration::from_secs(3)));
+        assert_eq!(timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(timeout("250m"), Some(Duration::from_millis(250)));
+        for wrong in ["", "S", "3", "3s", "-3S", "+3S", "123456789S", "\u{fc}"] {
+            assert_eq!(timeout(wrong), None, "{wrong}");
+        }
     }
 }

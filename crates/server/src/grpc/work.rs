@@ -1,25 +1,24 @@
 //! Work for workers: the stream that brings it, and the calls that return it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures::stream::{self, Stream};
 use prost::Message as _;
-use strandline_engine::dispatch::{
-    Filters, ItemKey, Kind, Slots, Token, Versions, WorkerProfile,
-};
+use strandline_engine::dispatch::{Filters, ItemKey, Kind, Slots, Token, Versions, WorkerProfile};
 use strandline_engine::runtime::{Completed, Connection, Hub, Work, WorkItem};
 use strandline_engine::worker::{Turn, TurnOutcome};
-use strandline_model::{ActionKind, Completion, EventKind, ExecutionId, InstanceId};
+use strandline_model::{Action, ActionKind, Completion, EventKind, ExecutionId, InstanceId};
 use strandline_proto::wire::work_item::Request as Item;
-use strandline_proto::{Execution, InvalidMessage, action, activity, entity, history, outcome, trace, wire};
+use strandline_proto::{Execution, action, activity, entity, history, outcome, trace, wire};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::TaskHubService;
 use super::caller::{WORKER_ID, text};
 use super::error::status;
-use super::{TaskHubService, partial};
+use crate::serve::listen::Peer;
 
 pub(super) type WorkItems = Pin<Box<dyn Stream<Item = Result<wire::WorkItem, Status>> + Send>>;
 
@@ -34,10 +33,11 @@ impl TaskHubService {
         request: Request<wire::GetWorkItemsRequest>,
     ) -> Result<Response<WorkItems>, Status> {
         let hub = self.hub_of(&request).await?;
-        let peer = request.remote_addr().map(|peer| peer.to_string());
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_string());
         let (metadata, _, asked) = request.into_parts();
         let streams_history = asked.capabilities.contains(&(wire::WorkerCapability::HistoryStreaming as i32));
-        let id = text(&metadata, WORKER_ID).or(Some(asked.worker_instance_id.as_str()).filter(|id| !id.is_empty()));
+        let id = text(&metadata, WORKER_ID)
+            .or(Some(asked.worker_instance_id.as_str()).filter(|id| !id.is_empty()));
         let sdk = text(&metadata, "x-user-agent").or_else(|| text(&metadata, "user-agent"));
         let profile = WorkerProfile {
             id: id.or(peer.as_deref()).unwrap_or("unknown").chars().take(200).collect(),
@@ -83,41 +83,16 @@ impl TaskHubService {
             return Ok(done());
         }
         self.partials.complete(token, &mut response);
-        let outcome = match self.outcome(&hub, token, &id, response) {
+        let Some(lease) = hub.lease(token).await.map_err(status)? else { return stale() };
+        let outcome = match turn_outcome(&id, lease.execution, response) {
             Ok(outcome) => outcome,
             Err(problem) => {
                 // Nobody can carry this out. It goes to somebody else, and if all answer so it fails.
-                hub.reject(token, Kind::Orchestration, &problem.to_string()).await.map_err(status)?;
-                return Err(status(problem));
+                hub.reject(token, Kind::Orchestration, problem.message()).await.map_err(status)?;
+                return Err(problem);
             }
         };
         completed(hub.complete_turn(token, outcome).await.map_err(status)?)
-    }
-
-    fn outcome(
-        &self,
-        _hub: &Hub,
-        _token: Token,
-        id: &InstanceId,
-        response: wire::OrchestratorResponse,
-    ) -> Result<TurnOutcome, InvalidMessage> {
-        // The execution is needed for the ids of children that name none; the hub knows it.
-        let of = Execution { instance_id: id.as_str(), execution_id: ExecutionId(0) };
-        let actions = response.actions.into_iter().map(|action| action::from_wire(action, of));
-        let mut actions = actions.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
-        // A completion is last, whatever order a worker gives: all that stands beside it counts.
-        let last = |kind: &ActionKind| matches!(kind, ActionKind::Complete(_));
-        actions.sort_by_key(|action| last(&action.kind));
-        let goes_on = actions.last().is_some_and(|action| {
-            matches!(action.kind, ActionKind::Complete(Completion::ContinuedAsNew { .. }))
-        });
-        let custom_status = match response.custom_status {
-            // Each replay computes it anew; only across a continue-as-new is the old one kept.
-            None if goes_on => None,
-            custom_status => Some(custom_status),
-        };
-        let span = response.orchestration_trace_context.map(trace::span_from_wire);
-        Ok(TurnOutcome { actions, custom_status, span })
     }
 
     pub(super) async fn complete_activity(
@@ -140,11 +115,11 @@ impl TaskHubService {
         let hub = self.hub_of(&request).await?;
         let result = request.into_inner();
         let Some(token) = parse(&result.completion_token) else { return stale() };
-        let Some((_, operations)) = hub.lease(token).await.map_err(status)? else { return stale() };
+        let Some(lease) = hub.lease(token).await.map_err(status)? else { return stale() };
         if result.requires_state {
             return abandoned(hub.abandon(token, Kind::Entity).await).map(|()| done());
         }
-        let outcome = match outcome::from_wire(result, operations) {
+        let outcome = match outcome::from_wire(result, lease.operations) {
             Ok(outcome) => outcome,
             Err(problem) => {
                 hub.reject(token, Kind::Entity, &problem.to_string()).await.map_err(status)?;
@@ -170,8 +145,54 @@ impl TaskHubService {
     }
 }
 
-const STALE: &str =
-    "no such work item is out under this completion token: it was given to another worker, or was never given";
+/// What a turn of an execution decided.
+fn turn_outcome(
+    id: &InstanceId,
+    execution: ExecutionId,
+    response: wire::OrchestratorResponse,
+) -> Result<TurnOutcome, Status> {
+    let of = Execution { instance_id: id.as_str(), execution_id: execution };
+    let actions = response.actions.into_iter().map(|action| action::from_wire(action, of));
+    let actions = actions.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>();
+    let mut actions = actions.map_err(status)?;
+    check_ids(&actions)?;
+    // A completion is last, in whatever order a worker gives: all that stands beside it counts.
+    actions.sort_by_key(|action| matches!(action.kind, ActionKind::Complete(_)));
+    let goes_on = actions
+        .last()
+        .is_some_and(|action| matches!(action.kind, ActionKind::Complete(Completion::ContinuedAsNew { .. })));
+    let custom_status = match response.custom_status {
+        // Each replay computes it anew; only across a continue-as-new is the old one kept.
+        None if goes_on => None,
+        custom_status => Some(custom_status),
+    };
+    let span = response.orchestration_trace_context.map(trace::span_from_wire);
+    Ok(TurnOutcome { actions, custom_status, span })
+}
+
+/// Each action that leaves an event needs an id of its own.
+fn check_ids(actions: &[Action]) -> Result<(), Status> {
+    let mut ids = BTreeSet::new();
+    for Action { id, kind } in actions {
+        let leaves_no_event = matches!(
+            kind,
+            ActionKind::Complete(_)
+                | ActionKind::Cancel { .. }
+                | ActionKind::Part { .. }
+                | ActionKind::Terminate { .. }
+        );
+        if leaves_no_event {
+            continue;
+        }
+        if *id < 0 || !ids.insert(*id) {
+            let text = format!("OrchestratorAction.id is {id}: give each action an id of its own, from 0");
+            return Err(Status::invalid_argument(text));
+        }
+    }
+    Ok(())
+}
+
+const STALE: &str = "no such work item is out under this completion token: it was given to another worker, or was never given";
 
 fn stale<T>() -> Result<T, Status> {
     Err(Status::not_found(STALE))
@@ -207,7 +228,8 @@ async fn find(hub: &Hub, token: &str, key: ItemKey) -> Result<Option<Token>, Sta
 
 fn slots(asked: [i32; 3]) -> Result<Slots, Status> {
     let count = |n: i32| {
-        let text = "GetWorkItemsRequest.maxConcurrent*WorkItems: give 0 (as many as the server likes) or more";
+        let text =
+            "GetWorkItemsRequest.maxConcurrent*WorkItems: give 0 (as many as the server likes) or more";
         usize::try_from(n).map_err(|_| Status::invalid_argument(text))
     };
     let [orchestrations, activities, entities] = asked;
@@ -278,7 +300,9 @@ impl Feed {
 
 fn turn_to_wire(turn: Turn, streams_history: bool) -> wire::OrchestratorRequest {
     let of = Execution { instance_id: turn.instance.as_str(), execution_id: turn.execution };
-    let events = |events: &[_]| -> Vec<_> { events.iter().map(|e: &std::sync::Arc<_>| history::to_wire(e, of)).collect() };
+    let events = |events: &[_]| -> Vec<_> {
+        events.iter().map(|e: &std::sync::Arc<_>| history::to_wire(e, of)).collect()
+    };
     let mut past_events = events(turn.past.as_deref().unwrap_or_default());
     let requires_history_streaming = streams_history
         && past_events.iter().map(prost::Message::encoded_len).sum::<usize>() > STREAMED_HISTORY_BYTES;
@@ -315,5 +339,3 @@ fn activity_to_wire(activity: &strandline_engine::pipeline::ActivityDispatch) ->
     }
     request
 }
-
-pub(super) use partial::Partials;

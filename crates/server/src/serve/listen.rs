@@ -1,0 +1,118 @@
+//! Taking connections: HTTP/1 and HTTP/2 without TLS on each port, within limits.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+/// Connections at a time, over all ports.
+const CONNECTIONS_MAX: usize = 10_000;
+/// Streams at a time on one connection.
+const STREAMS_MAX: u32 = 256;
+const HEADER_BYTES_MAX: u32 = 16 * 1024;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that is silent for this long is asked for a sign of life, and given up after the other.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// What a stream and a connection may have under way, in bytes: large turns come back quickly, and a peer
+/// that sends without end is held up.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+/// How long connections may take to end when the server stops.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Opens a port.
+pub(crate) async fn bind(at: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(at).await.with_context(|| {
+        format!("can't listen on {at}: stop what uses the port, or choose another one with --listen")
+    })
+}
+
+/// Serves what comes in on these ports until asked to stop, and a little longer for what is under way.
+pub(crate) async fn serve(listeners: Vec<TcpListener>, routes: Router, stopping: CancellationToken) {
+    let tracker = TaskTracker::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    for listener in listeners {
+        tracker.spawn(accept(listener, routes.clone(), stopping.clone(), tracker.clone(), places.clone()));
+    }
+    tracker.close();
+    stopping.cancelled().await;
+    let _ = tokio::time::timeout(STOP_GRACE, tracker.wait()).await;
+}
+
+async fn accept(
+    listener: TcpListener,
+    routes: Router,
+    stopping: CancellationToken,
+    tracker: TaskTracker,
+    places: Arc<Semaphore>,
+) {
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopping.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection = connection(stream, peer, routes.clone(), stopping.clone());
+                tracker.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: it passes when others close.
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, routes: Router, stopping: CancellationToken) {
+    // Small messages go back and forth: none may wait for company.
+    let _ = stream.set_nodelay(true);
+    let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        request.map(axum::body::Body::new)
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE_EVERY)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    let serving =
+        builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = stopping.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, error, "a connection broke");
+    }
+}
