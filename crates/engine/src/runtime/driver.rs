@@ -350,15 +350,22 @@ impl Driver {
         let count = core.pipelines.len().max(1);
         let mut visited = 0;
         core.first = (core.first + 1) % count;
-        while let Some(runner) = runner.as_deref_mut().filter(|_| visited < count) {
+        while visited < count {
             let index = (core.first + visited) % count;
             let Some(pipeline) = core.pipelines.get_mut(index) else { break };
-            let holds = |id: &InstanceId, execution, seen| runner.holds(id, execution, seen);
+            // Without a runner nothing is handed out here, but what is ready is offered elsewhere.
+            let holds = |id: &InstanceId, execution, seen| {
+                runner.as_deref().is_some_and(|runner| runner.holds(id, execution, seen))
+            };
             let Some(handed_out) = pipeline.next_turn(running.now(), store, &holds)? else {
                 visited += 1;
                 continue;
             };
             let id = handed_out.turn.instance.clone();
+            let Some(runner) = runner.as_deref_mut() else {
+                pipeline.turn_abandoned(&id, handed_out.token);
+                break;
+            };
             self.turn_begins(running, &id, generation);
             drop(core);
             let outcome = runner.run(handed_out.turn);
@@ -377,10 +384,9 @@ impl Driver {
                 break;
             }
         }
-        let parked = runner.is_none();
         hand_over(running, self, core.pipelines.iter_mut(), false);
         let releases: Vec<_> = core.pipelines.iter_mut().flat_map(Pipeline::take_releases).collect();
-        let more = core.pipelines.iter().any(|p| p.has_input() || (!parked && p.has_turns()));
+        let more = core.pipelines.iter().any(|p| p.has_input() || p.has_turns());
         let wants_flush = core.pipelines.iter().any(Pipeline::wants_flush);
         let offers = core.pipelines.iter_mut().flat_map(|pipeline| {
             let partition = pipeline.at().partition;
