@@ -9,12 +9,15 @@ mod people;
 mod scene;
 mod show;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use strandline::TaskHub;
 
 use board::Board;
 
+use crate::hubs::UnknownHub;
+use crate::serve::{Server, bind};
 use crate::signals;
 
 /// Runs a task hub on this machine, for development.
@@ -29,13 +32,21 @@ pub(crate) struct Args {
     /// Exits once everything that can finish has finished.
     #[arg(long)]
     once: bool,
+    /// Address and port to listen on for workers and clients of the Durable Task SDKs; repeat it for several.
+    /// Without it: 7071, and the ports 4001 and 8080 that SDKs try first, as far as they are free.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "once")]
+    listen: Vec<SocketAddr>,
     /// Runs the samples anew, whatever became of them before.
     #[arg(long, requires = "demo")]
     fresh: bool,
 }
 
+/// Where SDKs look for a server on this machine: Functions, the durable task scheduler's emulator, and
+/// the emulator's second port.
+const PORTS: [u16; 3] = [7071, 4001, 8080];
+
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let Args { demo, dir, once, fresh } = args;
+    let Args { demo, dir, once, listen, fresh } = args;
     let stop = signals::asked_to_stop()?;
     let board = Board::new();
     let hub = match TaskHub::open(&dir).await {
@@ -46,6 +57,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         "task hub 'default' in {}: delete the directory to forget everything",
         dir.display()
     ));
+    let server = if once { None } else { Some(serve(&hub, &board, &listen).await?) };
     let done = if demo {
         tokio::select! {
             done = show::run(&hub, &board, &dir, once, fresh) => done,
@@ -53,14 +65,44 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
     } else {
         if !once {
-            board.say("nothing runs here without --demo yet: a program runs its hub with `TaskHub::open`");
-            board.say("Ctrl-C closes the hub");
+            board.say(
+                "workers and clients of the Durable Task SDKs need just the address; Ctrl-C closes the hub",
+            );
             stop.await;
         }
         Ok(())
     };
     signals::exit_at_the_second();
     board.say("closing the hub: what runs is finished, the rest goes on at the next start");
+    if let Some(server) = server {
+        server.stop().await;
+    }
     let closed = hub.close().await;
     done.and(closed).map_err(|error| anyhow::anyhow!("{error:#}"))
+}
+
+/// Takes workers and clients on loopback, without keys.
+async fn serve(hub: &TaskHub, board: &Board, listen: &[SocketAddr]) -> anyhow::Result<Server> {
+    let mut listeners = Vec::new();
+    for at in listen {
+        anyhow::ensure!(
+            at.ip().is_loopback(),
+            "`dev` asks nobody for a key, so it listens on this machine only, not on {at}: use `serve`"
+        );
+        listeners.push(bind(*at).await?);
+    }
+    for port in PORTS.iter().filter(|_| listen.is_empty()) {
+        match bind(SocketAddr::from((Ipv4Addr::LOCALHOST, *port))).await {
+            Ok(listener) => listeners.push(listener),
+            Err(_) => {
+                board.say(format_args!("port {port} is in use: not listening there (--listen ADDRESS)"))
+            }
+        }
+    }
+    let server = Server::start(hub.directory().clone(), listeners, UnknownHub::Create).await?;
+    let addresses: Vec<_> = server.addresses().iter().map(|at| format!("http://{at}")).collect();
+    if !addresses.is_empty() {
+        board.say(format_args!("gRPC on {}", addresses.join(", ")));
+    }
+    Ok(server)
 }

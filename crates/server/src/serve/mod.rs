@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use strandline::DataDirectory;
 
+pub(crate) use listen::bind;
 pub(crate) use server::Server;
 
 use crate::hubs::UnknownHub;
@@ -38,11 +39,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Err(error) => anyhow::bail!("{error:#} (--dir PATH names another directory)"),
     };
     let unknown = if create_hubs { UnknownHub::Create } else { UnknownHub::Refuse };
-    let server = Server::start(directory, &listen, unknown).await?;
+    let mut listeners = Vec::new();
+    for at in listen {
+        listeners.push(bind(at).await?);
+    }
+    let server = Server::start(directory.clone(), listeners, unknown).await?;
     for address in server.addresses() {
         println!("listening on {address}");
     }
     stop.await;
     signals::exit_at_the_second();
-    server.stop().await
+    server.stop().await;
+    directory.close().await.map_err(|error| anyhow::anyhow!("{error:#}"))
 }

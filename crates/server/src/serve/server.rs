@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use strandline::DataDirectory;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -13,31 +14,26 @@ use crate::hubs::{Hubs, UnknownHub};
 
 /// A server that listens. Dropping it leaves it running; [`Server::stop`] is the end.
 pub(crate) struct Server {
-    directory: DataDirectory,
     addresses: Vec<SocketAddr>,
     stopping: CancellationToken,
     serving: JoinHandle<()>,
 }
 
 impl Server {
-    /// Opens the ports and serves the hubs of a directory.
+    /// Serves the hubs of a directory on these ports.
     pub(crate) async fn start(
         directory: DataDirectory,
-        listen: &[SocketAddr],
+        listeners: Vec<TcpListener>,
         unknown: UnknownHub,
     ) -> anyhow::Result<Self> {
         let hubs =
             Hubs::new(directory.clone(), unknown).await.map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let stopping = CancellationToken::new();
-        let mut listeners = Vec::new();
-        for at in listen {
-            listeners.push(listen::bind(*at).await?);
-        }
         let addresses = listeners.iter().map(|l| l.local_addr()).collect::<Result<_, _>>()?;
         let service = TaskHubService::new(hubs, stopping.clone()).into_server();
         let routes = Routes::new(service).prepare().into_axum_router();
         let serving = tokio::spawn(listen::serve(listeners, routes, stopping.clone()));
-        Ok(Self { directory, addresses, stopping, serving })
+        Ok(Self { addresses, stopping, serving })
     }
 
     /// Where it listens.
@@ -45,10 +41,9 @@ impl Server {
         &self.addresses
     }
 
-    /// Ends streams and connections, and closes the hubs.
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+    /// Ends streams and connections. The hubs go on.
+    pub(crate) async fn stop(self) {
         self.stopping.cancel();
         let _ = self.serving.await;
-        self.directory.close().await.map_err(|error| anyhow::anyhow!("{error:#}"))
     }
 }
