@@ -48,6 +48,12 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
+/// Processor time of this thread.
+pub(super) fn thread_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
 /// Bytes the store has written: frames of the log and pages of the tables.
 fn written_bytes(hub: &TaskHub) -> u64 {
     let stats = hub.engine().store_stats();

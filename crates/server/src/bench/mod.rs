@@ -4,13 +4,14 @@ mod calibrate;
 mod functions;
 mod measure;
 mod report;
+mod wire;
 mod workloads;
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-/// Measures throughput and latency of an embedded hub on this machine, with real syncs.
+/// Measures throughput and latency of a hub on this machine, with real syncs.
 ///
 /// Client, engine and worker run in this one process; every answer waits for a sync of the log, and
 /// the time includes the last flush of the tables. A line of calibration tells what one sync costs
@@ -25,6 +26,8 @@ use anyhow::Context as _;
   w6        10,000 instances that sleep for one second
   w8        1,000 parents with 10 sub-orchestrations each, many clients
   w9        10,000 events to 100 waiting instances, each event acknowledged
+  w12       the hello sequence over gRPC: server, clients and a worker that answers at once, in one process;
+            'cpu ms' is the server's share
   open      opening a hub with 1,000,000 finished instances (filling it takes a while; not in the default)
 
 Examples:
@@ -32,12 +35,12 @@ Examples:
   strandline bench --workload w1,w2 -c 256 -o json")]
 pub(crate) struct Args {
     /// What to measure, separated by commas.
-    #[arg(long, value_delimiter = ',', default_value = "w1,w2,w3,w4,w5,w6,w8,w9")]
+    #[arg(long, value_delimiter = ',', default_value = "w1,w2,w3,w4,w5,w6,w8,w9,w12")]
     workload: Vec<workloads::Choice>,
-    /// Clients that work at the same time (w1).
+    /// Clients that work at the same time (w1, w8, w12).
     #[arg(short = 'c', long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     clients: u32,
-    /// How many items: instances (w1, w2, w6, w8, open), activities (w3, w4), signals (w5) or events (w9). Each workload has its own default.
+    /// How many items: instances (w1, w2, w6, w8, w12, open), activities (w3, w4), signals (w5) or events (w9). Each workload has its own default.
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     n: Option<u32>,
     /// Directory for the hubs, on the disk to measure; they are removed afterwards.

@@ -13,6 +13,7 @@ use super::functions::{
 };
 use super::measure::{Latencies, Spent, Stopwatch, peak_memory_bytes};
 use super::report::{DURABILITY, Outcome};
+use super::wire;
 
 /// What can be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -33,6 +34,7 @@ pub(super) enum Choice {
     W6,
     W8,
     W9,
+    W12,
     Open,
 }
 
@@ -46,6 +48,7 @@ pub(super) enum Workload {
     Sleep,
     Children,
     Events,
+    Wire,
     Open,
 }
 
@@ -64,6 +67,7 @@ impl Choice {
             Self::W6 => vec![Workload::Sleep],
             Self::W8 => vec![Workload::Children],
             Self::W9 => vec![Workload::Events],
+            Self::W12 => vec![Workload::Wire],
             Self::Open => vec![Workload::Open],
         }
     }
@@ -92,6 +96,9 @@ pub(super) async fn run(
     if workload == Workload::Open {
         return reopened(hub, clients, n.unwrap_or(1_000_000), dir).await;
     }
+    if workload == Workload::Wire {
+        return over_the_wire(hub, clients, n).await;
+    }
     let functions = (
         (say_hello, hello_sequence),
         (square, fan_out, sequence),
@@ -110,7 +117,7 @@ pub(super) async fn run(
         Workload::Signals(counters) => signals(&hub, counters, clients, n.unwrap_or(10_000)).await?,
         Workload::Children => families(&hub, clients, n.unwrap_or(1000)).await?,
         Workload::Events => events(&hub, n.unwrap_or(10_000)).await?,
-        Workload::Sleep | Workload::Open => sleepers(&hub, n.unwrap_or(10_000)).await?,
+        Workload::Sleep | Workload::Wire | Workload::Open => sleepers(&hub, n.unwrap_or(10_000)).await?,
     };
     hub.close().await?;
     Ok(outcome(run))
@@ -135,6 +142,23 @@ fn outcome(run: Run) -> Outcome {
         first_200_ms: halves.map(|(first, _)| first),
         last_200_ms: halves.map(|(_, last)| last),
     }
+}
+
+/// W12: as W1, but clients and worker are on the other side of a socket.
+async fn over_the_wire(hub: TaskHub, clients: u32, n: Option<u32>) -> strandline::Result<Outcome> {
+    let failed = |error: anyhow::Error| strandline::Error::new("BenchError", error);
+    let server = wire::serve(&hub).await.map_err(failed)?;
+    let stopwatch = Stopwatch::start(&hub);
+    let ran = match server.addresses() {
+        [at, ..] => wire::run(*at, clients, n).await.map_err(failed)?,
+        [] => return Err(strandline::Error::new("BenchError", "the server does not listen")),
+    };
+    let mut spent = stopwatch.stop(&hub).await;
+    spent.cpu = spent.cpu.saturating_sub(ran.client_cpu);
+    server.stop().await;
+    hub.close().await?;
+    let (items, latencies) = (ran.latencies.count(), ran.latencies);
+    Ok(outcome(Run { name: "w12".to_owned(), items, clients, latencies, spent, halves: None }))
 }
 
 /// Fills a hub with `n` finished instances, closes it, and measures how long opening it takes.
