@@ -41,14 +41,16 @@ pub(super) fn hub_status(error: HubsError) -> Status {
     }
 }
 
-/// Passes when the caller stops waiting, by `grpc-timeout`; without one, never.
-pub(super) fn deadline(metadata: &MetadataMap) -> impl Future<Output = ()> + use<> {
-    let timeout = text(metadata, "grpc-timeout").and_then(timeout);
-    async move {
-        match timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
-            None => std::future::pending().await,
-        }
+/// How long the caller waits, by `grpc-timeout`.
+pub(super) fn deadline(metadata: &MetadataMap) -> Option<Duration> {
+    text(metadata, "grpc-timeout").and_then(timeout)
+}
+
+/// Returns after this time; without one, never.
+pub(super) async fn passed(deadline: Option<Duration>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -9,7 +9,8 @@ use tonic::{Request, Response, Status};
 
 use super::error::status;
 use super::state::{self, Payloads};
-use super::{TaskHubService, caller};
+use super::{TaskHubService, caller, waits};
+use crate::serve::listen::Peer;
 
 /// Reads an instance id; `field` names it.
 pub(super) fn instance_id(text: &str, field: &str) -> Result<InstanceId, Status> {
@@ -70,12 +71,23 @@ impl TaskHubService {
     ) -> Result<Response<wire::GetInstanceResponse>, Status> {
         let hub = self.hub_of(&request).await?;
         let deadline = caller::deadline(request.metadata());
+        let waits = request.extensions().get::<Peer>().map(|peer| peer.waits.clone()).unwrap_or_default();
         let request = request.into_inner();
         let id = instance_id(&request.instance_id, "GetInstanceRequest.instanceId")?;
         let payloads = Payloads::wanted(request.get_inputs_and_outputs);
+        let displaced = match (&deadline, read) {
+            (None, Read::Started | Read::Ended) => Some(waits.enter()),
+            _ => None,
+        };
         let found = tokio::select! {
             found = read_status(&hub, &id, read) => found?,
-            () = deadline => return Err(Status::deadline_exceeded("the instance did not get there in time")),
+            () = caller::passed(deadline) => {
+                return Err(Status::deadline_exceeded("the instance did not get there in time"));
+            }
+            () = waits::displaced(displaced.as_ref()) => {
+                let text = "too many calls on this connection wait without a deadline: the oldest ends";
+                return Err(Status::deadline_exceeded(text));
+            }
             () = self.stopping.cancelled() => return Err(Status::unavailable("the server stops: ask again later")),
         };
         let orchestration_state = found.map(|instance| state::to_wire(&instance, payloads));

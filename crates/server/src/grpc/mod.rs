@@ -10,12 +10,15 @@ mod partial;
 mod queries;
 mod service;
 mod state;
+mod waits;
 mod work;
 
 use std::sync::Arc;
 
 use strandline_proto::wire::task_hub_sidecar_service_server::TaskHubSidecarServiceServer;
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use waits::Waits;
 
 use crate::hubs::Hubs;
 

@@ -33,7 +33,7 @@ impl TaskHubService {
         request: Request<wire::GetWorkItemsRequest>,
     ) -> Result<Response<WorkItems>, Status> {
         let hub = self.hub_of(&request).await?;
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_string());
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
         let (metadata, _, asked) = request.into_parts();
         let streams_history = asked.capabilities.contains(&(wire::WorkerCapability::HistoryStreaming as i32));
         let id = text(&metadata, WORKER_ID)

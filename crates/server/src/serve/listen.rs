@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use crate::grpc::Waits;
+
 /// Connections at a time, over all ports.
 const CONNECTIONS_MAX: usize = 10_000;
 /// Streams at a time on one connection.
@@ -31,9 +33,12 @@ const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// How long connections may take to end when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// Where a request comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+/// The connection a request comes on.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    pub(crate) waits: Waits,
+}
 
 /// Opens a port.
 pub(crate) async fn bind(at: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -87,8 +92,9 @@ async fn accept(
 async fn connection(stream: TcpStream, peer: SocketAddr, routes: Router, stopping: CancellationToken) {
     // Small messages go back and forth: none may wait for company.
     let _ = stream.set_nodelay(true);
+    let from = Peer { address: peer, waits: Waits::default() };
     let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(from.clone());
         request.map(axum::body::Body::new)
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
