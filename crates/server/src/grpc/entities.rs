@@ -9,6 +9,10 @@ use tonic::{Request, Response, Status};
 use super::TaskHubService;
 use super::error::status;
 
+/// Characters of an entity's id, at most: what the Durable Task Scheduler takes, so that what its clients
+/// rely on being refused is refused here.
+const ID_CHARS_MAX: usize = 100;
+
 impl TaskHubService {
     pub(super) async fn signal(
         &self,
@@ -16,6 +20,7 @@ impl TaskHubService {
     ) -> Result<Response<wire::SignalEntityResponse>, Status> {
         let hub = self.hub_of(&request).await?;
         let (target, mut operation) = entity::signal_from_wire(request.into_inner()).map_err(status)?;
+        check_length(&target)?;
         if operation.request_id.is_empty() {
             operation.request_id = uuid::Uuid::new_v4().to_string();
         }
@@ -45,6 +50,16 @@ impl TaskHubService {
     }
 }
 
+fn check_length(id: &EntityId) -> Result<(), Status> {
+    let length = id.to_string().chars().count();
+    if length > ID_CHARS_MAX {
+        return Err(Status::invalid_argument(format!(
+            "SignalEntityRequest.instanceId has a length of {length} characters: the limit is {ID_CHARS_MAX}"
+        )));
+    }
+    Ok(())
+}
+
 pub(super) fn metadata(entity: &EntityStatus, with_state: bool) -> wire::EntityMetadata {
     wire::EntityMetadata {
         instance_id: entity.id.to_string(),
@@ -52,5 +67,19 @@ pub(super) fn metadata(entity: &EntityStatus, with_state: bool) -> wire::EntityM
         backlog_queue_size: i32::try_from(entity.backlog).unwrap_or(i32::MAX),
         locked_by: entity.locked_by.as_ref().map(|owner| owner.instance_id.clone()),
         serialized_state: entity.state.as_deref().filter(|_| with_state).map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_ids_of_more_characters_than_the_scheduler_takes() {
+        let of = |chars: usize| EntityId::new("counter", &"ü".repeat(chars - "@counter@".len()));
+        let longest = of(ID_CHARS_MAX).map(|id| check_length(&id).is_ok());
+        assert_eq!(longest, Ok(true));
+        let longer = of(ID_CHARS_MAX + 1).map(|id| check_length(&id).map_err(|s| s.code()));
+        assert_eq!(longer, Ok(Err(tonic::Code::InvalidArgument)));
     }
 }
