@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use strandline_model::{
     Action, EntityId, EntityOperation, EntityOutcome, ExecutionId, FailureDetails, HistoryEvent, InstanceId,
-    OrchestrationSpan, Timestamp,
+    OrchestrationSpan, Timestamp, TraceContext,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +65,8 @@ pub struct ActivityWork {
     pub version: Option<String>,
     pub input: Option<String>,
     pub tags: BTreeMap<String, String>,
+    /// Of the call.
+    pub trace: Option<TraceContext>,
     /// Fires when the result is no longer wanted: the execution that scheduled it ended, was
     /// terminated, continued as new, cancelled the task, or the timeout passed.
     pub cancelled: CancellationToken,

@@ -6,6 +6,7 @@ mod grpc;
 mod hubs;
 mod serve;
 mod signals;
+mod traces;
 
 use std::process::ExitCode;
 

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::handle::{AnOrchestration, Callable, Named};
 use crate::hub::DataDirectory;
 use crate::instance::Instance;
-use crate::json;
+use crate::{json, trace};
 
 /// Starts instances of a hub and finds them. Cheap to clone. Answers are linearizable: what one call
 /// was told, every later call sees, also after a crash.
@@ -195,6 +195,8 @@ impl<O> StartInstance<O> {
         client.check_served(&name)?;
         let id = instance_id.unwrap_or_else(|| Uuid::new_v4().simple().to_string());
         let instance = client.instance(&id)?;
+        let trace = trace::start(&name, version.as_deref(), &id);
+        let (trace_parent, trace_state) = trace.map(|trace| (trace.parent, trace.state)).unzip();
         let start = Start {
             id: instance.instance_id().clone(),
             name,
@@ -205,8 +207,8 @@ impl<O> StartInstance<O> {
             reuse,
             execution: ExecutionId(0),
             seed: 0,
-            trace_parent: None,
-            trace_state: None,
+            trace_parent,
+            trace_state: trace_state.flatten(),
         };
         let started = client.hub.start(start).await;
         // The caller may not know the id yet; with it the outcome can be asked for.

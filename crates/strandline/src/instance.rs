@@ -94,6 +94,7 @@ impl<O> Instance<O> {
         let name = event.name();
         let input = json::encode(&payload, || format!("the payload of event '{name}'"))?;
         let name = name.to_owned();
+        crate::trace::raise(&name, self.id());
         self.order(Command::RaiseEvent { id: self.id.clone(), name, input }).await
     }
 

@@ -61,6 +61,11 @@ mod retry;
 mod runner;
 mod task;
 pub mod testing;
+#[cfg(feature = "otel")]
+pub mod trace;
+#[cfg(not(feature = "otel"))]
+#[path = "trace/off.rs"]
+mod trace;
 mod type_name;
 mod versioning;
 mod worker;

@@ -11,6 +11,7 @@ use strandline_replay::{ContextHandle, Ending, Execution, Identity, Orchestrator
 use crate::context::OrchestrationContext;
 use crate::quiet::Quiet;
 use crate::registry::Settings;
+use crate::trace;
 use crate::versioning::{self, Verdict};
 use crate::worker::{Program, not_found};
 
@@ -27,6 +28,7 @@ pub(crate) struct Runner {
 struct Held {
     execution_id: ExecutionId,
     execution: Execution,
+    traced: trace::Execution,
     used: u64,
     weight: usize,
     /// The engine was told that it is here and may leave the past out of the next turn.
@@ -75,12 +77,19 @@ impl Runner {
         Some(held)
     }
 
-    fn keep(&mut self, instance: InstanceId, execution_id: ExecutionId, execution: Execution) {
+    fn keep(
+        &mut self,
+        instance: InstanceId,
+        execution_id: ExecutionId,
+        execution: Execution,
+        traced: trace::Execution,
+    ) {
         self.uses += 1;
         let weight = execution.weight();
         self.bytes += weight;
         self.by_use.insert(self.uses, instance.clone());
-        let held = Held { execution_id, execution, used: self.uses, weight, promised: Cell::new(false) };
+        let (used, promised) = (self.uses, Cell::new(false));
+        let held = Held { execution_id, execution, traced, used, weight, promised };
         self.held.insert(instance, held);
         self.evict();
     }
@@ -104,12 +113,12 @@ impl Runner {
     }
 
     /// The execution as it was after the turn's past.
-    fn restore(&mut self, turn: &Turn) -> Result<Execution, FailureDetails> {
+    fn restore(&mut self, turn: &Turn) -> Result<(Execution, trace::Execution), FailureDetails> {
         let held = self.take(&turn.instance);
         let Some(past) = &turn.past else {
             return match held {
                 Some(held) if held.execution_id == turn.execution && held.execution.seen() == turn.seen => {
-                    Ok(held.execution)
+                    Ok((held.execution, held.traced))
                 }
                 _ => {
                     let text = "a turn came without its past, but its execution is not held";
@@ -121,7 +130,7 @@ impl Runner {
         let (instance, version) = (turn.instance.clone(), turn.version.as_deref());
         let mut execution = self.program.execution(instance, turn.execution, &turn.name, version)?;
         execution.replay(past);
-        Ok(execution)
+        Ok((execution, trace::Execution::replay(past)))
     }
 }
 
@@ -134,15 +143,18 @@ impl TurnRunner for Runner {
     }
 
     fn run(&mut self, turn: Turn) -> TurnOutcome {
-        let mut execution = match self.restore(&turn) {
-            Ok(execution) => execution,
+        let (mut execution, mut traced) = match self.restore(&turn) {
+            Ok(restored) => restored,
             Err(failure) => return failed(&turn, failure),
         };
         let outcome = execution.turn(&turn.new);
+        let mut outcome =
+            TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status, span: None };
+        traced.turn(&turn, &mut outcome);
         if !execution.is_over() {
-            self.keep(turn.instance, turn.execution, execution);
+            self.keep(turn.instance, turn.execution, execution, traced);
         }
-        TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status, span: None }
+        outcome
     }
 
     fn forget(&mut self, instance: &InstanceId) {

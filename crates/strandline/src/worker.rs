@@ -16,6 +16,7 @@ use crate::activity::{ActivityRequest, States};
 use crate::entity::run_batch;
 use crate::registry::{Functions, Settings};
 use crate::runner::Runner;
+use crate::trace;
 use crate::versioning::Verdict;
 
 /// Runs the activities, orchestrators and entities of a [`Registry`](crate::Registry) inside this process.
@@ -96,12 +97,14 @@ impl Worker for RustWorker {
                     work.version.as_deref(),
                 ));
             };
+            let traced = trace::Activity::of(&work);
             let request = ActivityRequest::new(work, program.states.clone());
-            let run = async { code(request).await };
-            match AssertUnwindSafe(run).catch_unwind().await {
+            let run = AssertUnwindSafe(async { code(request).await }).catch_unwind();
+            let run = run.map(|ran| match ran {
                 Ok(result) => result.map_err(crate::Error::into_failure),
                 Err(payload) => Err(panicked(&*payload)),
-            }
+            });
+            trace::activity(&traced, run).await
         })
     }
 }

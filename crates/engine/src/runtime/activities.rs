@@ -156,6 +156,7 @@ impl Activities {
             version: task.version.clone(),
             input: task.input.clone(),
             tags: task.tags.clone(),
+            trace: task.trace.as_deref().cloned(),
             cancelled: open.cancelled.clone(),
             progress: open.progress.clone(),
         };

@@ -19,6 +19,7 @@ use board::Board;
 use crate::hubs::UnknownHub;
 use crate::serve::{Server, bind};
 use crate::signals;
+use crate::traces::Traces;
 
 /// Runs a task hub on this machine, for development.
 #[derive(clap::Args)]
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     /// Without it: 7071, and the ports 4001 and 8080 that SDKs try first, as far as they are free.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "once")]
     listen: Vec<SocketAddr>,
+    /// Exports the spans of what runs here to this OpenTelemetry collector, such as http://127.0.0.1:4317.
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp: Option<String>,
     /// Runs the samples anew, whatever became of them before.
     #[arg(long, requires = "demo")]
     fresh: bool,
@@ -46,9 +50,10 @@ pub(crate) struct Args {
 const PORTS: [u16; 3] = [7071, 4001, 8080];
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let Args { demo, dir, once, listen, fresh } = args;
+    let Args { demo, dir, once, listen, otlp, fresh } = args;
     let stop = signals::asked_to_stop()?;
     let board = Board::new();
+    let traces = otlp.as_deref().map(Traces::export_to).transpose()?;
     let hub = match TaskHub::open(&dir).await {
         Ok(hub) => hub,
         Err(error) => anyhow::bail!("{error:#} (--dir PATH names another directory)"),
@@ -78,6 +83,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         server.stop().await;
     }
     let closed = hub.close().await;
+    if let Some(traces) = traces {
+        traces.close().await;
+    }
     done.and(closed).map_err(|error| anyhow::anyhow!("{error:#}"))
 }
 

@@ -12,6 +12,7 @@ use strandline_model::{EntityAction, EntityOutcome, NewState};
 use super::context::{Draft, EntityContext};
 use super::methods::OperationFuture;
 use crate::error::{Error, Result};
+use crate::trace;
 use crate::worker::{Program, not_found, panicked};
 
 /// A batch that has run for this long hands over what it has: nothing of it is durable until then, a
@@ -54,6 +55,7 @@ async fn run_for(time: Duration, program: Arc<Program>, batch: EntityBatch) -> E
     let mut bytes = 0;
     for (position, operation) in operations.into_iter().enumerate() {
         let draft = Draft::of(state.clone());
+        let span = trace::Operation::begin(&entity, &operation);
         let ctx = EntityContext::new(program.clone(), entity.clone(), operation, (position, size), draft);
         let run = AssertUnwindSafe(code.run(ctx.clone())).catch_unwind().await;
         let draft = ctx.close();
@@ -61,6 +63,7 @@ async fn run_for(time: Duration, program: Arc<Program>, batch: EntityBatch) -> E
             Ok(result) => result.and_then(|output| check(output, &draft)).map_err(Error::into_failure),
             Err(payload) => Err(panicked(&*payload)),
         };
+        span.end(&result);
         if result.is_ok() {
             state = draft.state;
             bytes += draft.actions.iter().filter_map(input_of).map(str::len).sum::<usize>();

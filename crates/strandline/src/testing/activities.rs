@@ -195,6 +195,7 @@ impl Call {
             version: self.task.version.clone(),
             input: self.task.input.clone(),
             tags: self.task.tags.clone(),
+            trace: None,
             cancelled: self.cancelled.clone(),
             progress: Arc::default(),
         }
