@@ -230,9 +230,19 @@ fn complete(
                 ..old.clone()
             };
             let started = HistoryEvent::new(time, EventKind::ExecutionStarted(Box::new(body)));
+            let carryover = carryover.into_iter().map(|event| arrived(event, time)).collect();
             committed.next = Some(Next { started, carryover });
         }
     }
+}
+
+/// What is carried over arrives anew. SDKs give it back without the time at which it was raised.
+fn arrived(mut event: HistoryEvent, time: Timestamp) -> HistoryEvent {
+    event.id = -1;
+    if event.timestamp == Timestamp::EPOCH {
+        event.timestamp = time;
+    }
+    event
 }
 
 fn completed(
