@@ -2,6 +2,7 @@
 
 pub mod dispatch;
 pub mod list;
+pub mod maintenance;
 mod nearest;
 pub mod pipeline;
 pub mod runtime;

@@ -5,7 +5,7 @@ mod pipe;
 
 use pipe::{Asked, Pipe, entities, id, operations, records};
 use strandline_engine::pipeline::{Answer, Input, PipelineConfig, Read, Release};
-use strandline_hub::{Discard, Record};
+use strandline_hub::{Command, Discard, Record};
 use strandline_model::{ActionKind, EntityAction, EntityOutcome, EventKind, NewState};
 use strandline_store::Store;
 
@@ -262,4 +262,21 @@ fn each_read_looks_at_what_it_is_for() {
     pipe.flush();
     pipe.crash();
     assert_eq!(pipe.batches().len(), 1);
+}
+
+#[test]
+fn an_entity_whose_operations_run_is_not_purged() {
+    let mut pipe = pipe();
+    pipe.signal(E, "1");
+    let batch = pipe.batches().remove(0);
+    pipe.signal(E, "2");
+    pipe.run(Command::PurgeEntity { id: id(E) });
+    pipe.finish(&batch, done(1, "one"));
+    assert_eq!(state(&pipe, E).as_deref(), Some("one"));
+    // What waits goes with it.
+    pipe.run(Command::PurgeEntity { id: id(E) });
+    assert!(pipe.batches().is_empty());
+    assert!(pipe.pipeline.partition().entity(E).is_none());
+    pipe.crash();
+    assert!(pipe.pipeline.partition().entity(E).is_none());
 }

@@ -55,6 +55,11 @@ pub enum Command {
         id: InstanceId,
         owner: LockOwner,
     },
+    /// Takes an entity's state away, and what waits for it: callers are told that their operations failed.
+    /// Sections that wait for its lock get it. The caller sees to it that none of its operations run.
+    PurgeEntity {
+        id: InstanceId,
+    },
     EntityFinished(Box<EntityFinished>),
     TurnFinished(Box<TurnFinished>),
     ActivityFinished {
@@ -92,6 +97,7 @@ impl Command {
             | Self::Purge { id, .. }
             | Self::SignalEntity { id, .. }
             | Self::ReleaseLock { id, .. }
+            | Self::PurgeEntity { id }
             | Self::ActivityFinished { id, .. } => vec![id.clone()],
             Self::TurnFinished(turn) => vec![turn.id.clone()],
             Self::EntityFinished(batch) => vec![batch.id.clone()],

@@ -144,6 +144,18 @@ impl Entity {
         }
     }
 
+    /// The timers of scheduled operations, and the numbers of all operations once those are due, with
+    /// whether somebody waits for a reply.
+    pub(crate) fn pending(&self) -> (Vec<i32>, Vec<(u64, bool)>) {
+        let waiting = self.queue.iter().filter_map(|queued| match &queued.item {
+            Item::Operation(operation) => Some((queued.number, operation.caller.is_some())),
+            Item::Lock(_) => None,
+        });
+        let due = (self.next_number..).zip(self.scheduled.values());
+        let due = due.map(|(number, operation)| (number, operation.caller.is_some()));
+        (self.scheduled.keys().copied().collect(), waiting.chain(due).collect())
+    }
+
     pub(crate) fn scheduled(&self, timer: i32) -> Option<&Arc<EntityOperation>> {
         self.scheduled.get(&timer)
     }

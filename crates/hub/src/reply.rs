@@ -52,6 +52,8 @@ pub enum Refusal {
         "{limit_operations} operations or {limit_bytes} bytes of them wait for this entity already: try again later"
     )]
     TooManyPendingOperations { limit_operations: usize, limit_bytes: usize },
+    #[error("the entity is in use ({0}): purge it later")]
+    EntityInUse(&'static str),
     /// A result nobody waits for any more: the task is done, or its execution over.
     #[error("the result is stale: {0}")]
     Stale(&'static str),

@@ -8,7 +8,7 @@ use strandline_model::limits::{NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, PENDING_OPERAT
 use strandline_model::{
     EntityAction, EntityCaller, EntityOperation, EntityOutcome, FailureDetails, NewState, RuntimeStatus,
 };
-use support::{Hub, again, call, complete, id, signal};
+use support::{Hub, again, call, complete, id, lock, signal};
 
 const E: &str = "@e@1";
 const F: &str = "@f@1";
@@ -424,4 +424,43 @@ fn messages_for_the_wrong_kind_are_dropped() {
         assert_eq!((decision.discarded, decision.records.len()), (Some(Discard::UnknownTarget), 1));
     }
     assert_eq!((hub.inbox("a").len(), hub.partition.entity("a"), hub.partition.entity(E)), (1, None, None));
+}
+
+#[test]
+fn a_purged_entity_answers_those_who_wait_and_is_gone() {
+    let mut hub = Hub::new();
+    hub.begin(&["a"]);
+    hub.signal(E, "1");
+    hub.work(E);
+    hub.signal(E, "2");
+    hub.turn("a", vec![call(E, "3")]);
+    let later = hub.now.saturating_add(std::time::Duration::from_secs(60));
+    assert_eq!(hub.signal_at(E, "4", Some(later)), Reply::Accepted);
+    assert_eq!(hub.run(Command::PurgeEntity { id: id(E) }).reply, Reply::Accepted);
+    assert!(hub.partition.entity(E).is_none());
+    assert_eq!(hub.partition.timers().count(), 0);
+    assert_eq!(hub.replies("a"), [(0, "the entity was purged before it did this".to_owned())]);
+    assert_eq!(hub.run(Command::PurgeEntity { id: id(E) }).reply, Reply::Refused(Refusal::NotFound));
+    // The same id begins anew.
+    hub.signal(E, "5");
+    hub.work(E);
+    assert_eq!(state(&hub, E).as_deref(), Some("5 "));
+    hub.check_rebuilt();
+}
+
+#[test]
+fn an_entity_that_a_section_holds_is_not_purged_and_one_that_waits_gets_it() {
+    let mut hub = Hub::new();
+    hub.begin(&["a", "b"]);
+    hub.signal(E, "1");
+    // Behind the operation.
+    hub.turn("a", vec![lock("s", &[E])]);
+    assert_eq!(hub.holder(E), None);
+    assert_eq!(hub.run(Command::PurgeEntity { id: id(E) }).reply, Reply::Accepted);
+    assert_eq!(hub.holder(E).as_deref(), Some("a"));
+    hub.turn("b", vec![call(E, "2")]);
+    let refused = hub.run(Command::PurgeEntity { id: id(E) }).reply;
+    assert!(matches!(refused, Reply::Refused(Refusal::EntityInUse(_))));
+    assert_eq!(hub.partition.entity(E).unwrap().snapshot().backlog, 1);
+    hub.check_rebuilt();
 }

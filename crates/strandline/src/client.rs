@@ -295,7 +295,9 @@ pub(crate) fn refused(refusal: Refusal, id: &str) -> Error {
         | Refusal::StorageFull(_)
         | Refusal::TooManyPendingEvents { .. }
         | Refusal::TooManyPendingOperations { .. } => "HubOverloaded",
-        Refusal::TooLarge { .. } | Refusal::Invalid { .. } | Refusal::Stale(_) => "InvalidRequest",
+        Refusal::TooLarge { .. } | Refusal::Invalid { .. } | Refusal::EntityInUse(_) | Refusal::Stale(_) => {
+            "InvalidRequest"
+        }
     };
     Error::new(error_type, format_args!("{what} '{id}': {refusal}"))
 }

@@ -5,22 +5,15 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt, TryStreamExt};
-use strandline_engine::pipeline::{Answer, Read};
-use strandline_hub::{Command, InstanceStatus, Refusal, Reply, ReusePolicy, Start};
-use strandline_model::{EventKind, ExecutionId, InstanceId, RuntimeStatus};
-use tokio::time::Instant;
+use strandline_engine::maintenance::{self, MaintenanceError, PurgeOptions, PurgeScope, PurgedInstance};
+use strandline_hub::{Refusal, Reply};
+use strandline_model::InstanceId;
 use uuid::Uuid;
 
 use crate::client::{Client, call_error, refused};
 use crate::error::{Error, Result};
 use crate::instance::Instance;
-use crate::query::QueryInstances;
-
-/// Instances purged at the same time.
-const AT_ONCE: usize = 64;
-/// Events of a history read at a time in search of children.
-const HISTORY_PAGE: usize = 10_000;
+use crate::query::{QueryInstances, list_error};
 
 /// What a purge of many instances did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,16 +28,10 @@ pub struct Purged {
     pub not_over: u64,
 }
 
-impl Purged {
-    const ALL: Self = Self { purged: 0, complete: true, not_over: 0 };
-
-    /// What both did.
-    fn and(self, other: Self) -> Self {
-        Self {
-            purged: self.purged + other.purged,
-            complete: self.complete && other.complete,
-            not_over: self.not_over + other.not_over,
-        }
+impl From<maintenance::Purged> for Purged {
+    fn from(purged: maintenance::Purged) -> Self {
+        let maintenance::Purged { purged, complete, not_over } = purged;
+        Self { purged, complete, not_over }
     }
 }
 
@@ -64,7 +51,7 @@ impl<O> Instance<O> {
     /// [`Purge::recursive`], also for a child; what was purged by then is gone, and the same purge goes
     /// on once the child is over.
     pub fn purge(&self) -> Purge<'_> {
-        Purge { client: self.client(), id: self.instance_id().clone(), recursive: false }
+        Purge { client: self.client(), id: self.instance_id().clone(), scope: PurgeScope::Instance }
     }
 
     /// Starts the orchestrator again under the same id, with the input, version and tags the instance
@@ -73,7 +60,8 @@ impl<O> Instance<O> {
     /// # Errors
     /// `InstanceNotFound`; `InstanceExists` for an instance that is not over.
     pub async fn restart(&self) -> Result<()> {
-        self.start_again(self.instance_id(), ReusePolicy::replace_terminal()).await
+        self.check_restart().await?;
+        self.client().hub.restart(self.instance_id()).await.map_err(maintenance_error)
     }
 
     /// Starts the orchestrator again under a new id of 32 hex digits, whatever this instance does.
@@ -82,7 +70,8 @@ impl<O> Instance<O> {
     /// `InstanceNotFound`.
     pub async fn restart_as_new(&self) -> Result<Self> {
         let id = InstanceId::trusted(Uuid::new_v4().simple().to_string());
-        self.start_again(&id, ReusePolicy::refuse()).await?;
+        self.check_restart().await?;
+        self.client().hub.restart_as_new(self.instance_id(), &id).await.map_err(maintenance_error)?;
         Ok(Self::new(self.client().clone(), id))
     }
 
@@ -102,27 +91,11 @@ impl<O> Instance<O> {
         }
     }
 
-    async fn start_again(&self, id: &InstanceId, reuse: ReusePolicy) -> Result<()> {
+    /// What nobody serves is not started.
+    async fn check_restart(&self) -> Result<()> {
         let status = self.status().await?;
         let status = status.ok_or_else(|| refused(Refusal::NotFound, self.id()))?;
-        self.client().check_served(status.name())?;
-        let start = Start {
-            id: id.clone(),
-            name: status.name().to_owned(),
-            version: status.version().map(str::to_owned),
-            input: status.input().map(str::to_owned),
-            tags: status.tags().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-            scheduled_start: None,
-            reuse,
-            execution: ExecutionId(0),
-            seed: 0,
-            trace_parent: None,
-            trace_state: None,
-        };
-        match self.client().hub.start(start).await.map_err(call_error)? {
-            Reply::Refused(refusal) => Err(refused(refusal, id.as_str())),
-            _ => Ok(()),
-        }
+        self.client().check_served(status.name())
     }
 }
 
@@ -145,7 +118,8 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn purge_where(&self, query: QueryInstances) -> PurgeWhere {
-        PurgeWhere { client: self.clone(), query, timeout: None, recursive: false }
+        let options = PurgeOptions { page_size: query.page_size, ..PurgeOptions::default() };
+        PurgeWhere { client: self.clone(), query, options }
     }
 
     /// Removes those of these instances that are over.
@@ -160,97 +134,9 @@ impl Client {
         let parse =
             |id: I::Item| InstanceId::new(id.as_ref()).map_err(|e| Error::new("InvalidInstanceId", e));
         let ids: Vec<InstanceId> = ids.into_iter().map(parse).collect::<Result<_>>()?;
-        let purges = ids.into_iter().map(|id| self.purge_one(id, None));
-        let outcomes: Vec<Outcome> = stream::iter(purges).buffer_unordered(AT_ONCE).try_collect().await?;
-        let count = |wanted| outcomes.iter().filter(|o| **o == wanted).count() as u64;
-        let (purged, not_over) = (count(Outcome::Gone), count(Outcome::NotOver));
-        Ok(Purged { purged, complete: not_over == 0, not_over })
+        let purged = self.hub.purge_ids(ids, PurgeScope::Instance).await;
+        Ok(purged.map_err(maintenance_error)?.into())
     }
-
-    /// Removes one instance, if it is (still) that execution.
-    async fn purge_one(&self, id: InstanceId, execution: Option<ExecutionId>) -> Result<Outcome> {
-        let command = Command::Purge { id: id.clone(), execution };
-        match self.hub.command(&id, command).await.map_err(call_error)? {
-            Reply::Refused(Refusal::NotFound) => Ok(Outcome::Missing),
-            Reply::Refused(Refusal::NotOver { .. }) => Ok(Outcome::NotOver),
-            Reply::Refused(refusal) => Err(refused(refusal, id.as_str())),
-            _ => Ok(Outcome::Gone),
-        }
-    }
-
-    /// Removes a tree of instances, children before their parents, so that what was not reached is still
-    /// found from above. Counts what is gone, also when it stops with an error.
-    async fn purge_tree(&self, root: InstanceId, purged: &mut u64) -> Result<()> {
-        let mut stack = vec![Visit { id: root, parent: None, execution: None }];
-        while let Some(Visit { id, parent, execution }) = stack.pop() {
-            if let Some(execution) = execution {
-                // Its children are gone.
-                let outcome = self.purge_one(id, Some(execution)).await?;
-                *purged += u64::from(outcome == Outcome::Gone);
-                continue;
-            }
-            let Some(status) = self.status_of(&id).await? else { continue };
-            // The id may have been somebody else's when it was called.
-            if parent.is_some_and(|p| status.parent().is_none_or(|of| of.instance_id != p.as_str())) {
-                continue;
-            }
-            if !status.status.is_terminal() {
-                return Err(refused(Refusal::NotOver { status: status.status }, id.as_str()));
-            }
-            let children = self.children(&id).await?;
-            stack.push(Visit { id: id.clone(), parent: None, execution: Some(status.execution) });
-            let visit = |child| Visit { id: child, parent: Some(id.clone()), execution: None };
-            stack.extend(children.into_iter().map(visit));
-        }
-        Ok(())
-    }
-
-    async fn status_of(&self, id: &InstanceId) -> Result<Option<InstanceStatus>> {
-        match self.hub.read(id, Read::Status).await.map_err(call_error)? {
-            Answer::Status(status) => Ok(status.map(|s| *s)),
-            _ => Ok(None),
-        }
-    }
-
-    /// The sub-orchestrations in the history of an instance, but not those that were just set off.
-    async fn children(&self, id: &InstanceId) -> Result<Vec<InstanceId>> {
-        let mut children = Vec::new();
-        let mut from = 0;
-        loop {
-            let read = Read::History { from, max: HISTORY_PAGE };
-            let Answer::History(Some(page)) = self.hub.read(id, read).await.map_err(call_error)? else {
-                return Ok(children);
-            };
-            for event in &page.events {
-                if let EventKind::SubOrchestrationCreated(child) = event.kind()
-                    && !child.fire_and_forget
-                {
-                    children.push(InstanceId::trusted(&*child.instance_id));
-                }
-            }
-            from += page.events.len();
-            if page.events.is_empty() || from >= page.total {
-                return Ok(children);
-            }
-        }
-    }
-}
-
-/// What became of an instance that was to be purged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Gone,
-    Missing,
-    NotOver,
-}
-
-/// An instance on the way through a tree.
-struct Visit {
-    id: InstanceId,
-    /// Whose child it must be.
-    parent: Option<InstanceId>,
-    /// Set once its children are gone.
-    execution: Option<ExecutionId>,
 }
 
 /// A purge before it happens; awaiting it removes the instance.
@@ -258,28 +144,24 @@ struct Visit {
 pub struct Purge<'a> {
     client: &'a Client,
     id: InstanceId,
-    recursive: bool,
+    scope: PurgeScope,
 }
 
 impl Purge<'_> {
     /// Also removes its sub-orchestrations, and theirs: those its history tells of, which begins with
     /// the last continue-as-new.
     pub fn recursive(mut self) -> Self {
-        self.recursive = true;
+        self.scope = PurgeScope::Tree;
         self
     }
 
     async fn purge(self) -> Result<u64> {
-        if self.recursive {
-            let mut purged = 0;
-            self.client.purge_tree(self.id, &mut purged).await?;
-            return Ok(purged);
-        }
-        let command = Command::Purge { id: self.id.clone(), execution: None };
-        match self.client.hub.command(&self.id, command).await.map_err(call_error)? {
-            Reply::Refused(Refusal::NotFound) => Ok(0),
-            Reply::Refused(refusal) => Err(refused(refusal, self.id.as_str())),
-            _ => Ok(1),
+        let purged = self.client.hub.purge(&self.id, self.scope).await;
+        match purged.map_err(maintenance_error)? {
+            PurgedInstance { not_over: Some((id, status)), .. } => {
+                Err(refused(Refusal::NotOver { status }, id.as_str()))
+            }
+            PurgedInstance { purged, .. } => Ok(purged),
         }
     }
 }
@@ -304,57 +186,26 @@ impl fmt::Debug for Purge<'_> {
 pub struct PurgeWhere {
     client: Client,
     query: QueryInstances,
-    timeout: Option<Duration>,
-    recursive: bool,
+    options: PurgeOptions,
 }
 
 impl PurgeWhere {
     /// Stops after this time, but not before the end of the first page; the same purge goes on with what
     /// is left.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.options.timeout = Some(timeout);
         self
     }
 
     /// Also removes the sub-orchestrations of what it removes; see [`Purge::recursive`].
     pub fn recursive(mut self) -> Self {
-        self.recursive = true;
+        self.options.scope = PurgeScope::Tree;
         self
     }
 
     async fn purge(self) -> Result<Purged> {
-        let end = self.timeout.map(|timeout| Instant::now() + timeout);
-        let Some(query) = self.query.clone().only_over() else {
-            return Ok(Purged::ALL);
-        };
-        let mut done = Purged::ALL;
-        let mut pages = query.with_payloads(false).pages();
-        while let Some(page) = pages.try_next().await? {
-            let purges = page.instances.into_iter().map(|instance| self.purge_listed(instance));
-            let outcomes: Vec<Purged> = stream::iter(purges).buffer_unordered(AT_ONCE).try_collect().await?;
-            done = outcomes.into_iter().fold(done, Purged::and);
-            if page.continuation_token.is_some() && end.is_some_and(|end| Instant::now() >= end) {
-                done.complete = false;
-                break;
-            }
-        }
-        Ok(done)
-    }
-
-    async fn purge_listed(&self, instance: InstanceStatus) -> Result<Purged> {
-        if !self.recursive {
-            // Another execution may have taken its place: nobody asked for that one.
-            let outcome = self.client.purge_one(instance.id, Some(instance.execution)).await?;
-            return Ok(Purged { purged: u64::from(outcome == Outcome::Gone), ..Purged::ALL });
-        }
-        let mut purged = 0;
-        match self.client.purge_tree(instance.id, &mut purged).await {
-            Ok(()) => Ok(Purged { purged, ..Purged::ALL }),
-            Err(error) if error.error_type() == "InstanceNotOver" => {
-                Ok(Purged { purged, complete: false, not_over: 1 })
-            }
-            Err(error) => Err(error),
-        }
+        let purged = self.client.hub.purge_where(self.query.build()?, self.options).await;
+        Ok(purged.map_err(maintenance_error)?.into())
     }
 }
 
@@ -373,6 +224,10 @@ impl fmt::Debug for PurgeWhere {
     }
 }
 
-/// The states of what can be purged.
-pub(crate) const OVER: [RuntimeStatus; 4] =
-    [RuntimeStatus::Completed, RuntimeStatus::Failed, RuntimeStatus::Terminated, RuntimeStatus::Canceled];
+pub(crate) fn maintenance_error(error: MaintenanceError) -> Error {
+    match error {
+        MaintenanceError::Call(error) => call_error(error),
+        MaintenanceError::List(error) => list_error(error),
+        MaintenanceError::Refused { id, refusal } => refused(refusal, id.as_str()),
+    }
+}

@@ -12,7 +12,6 @@ use strandline_model::{InstanceId, RuntimeStatus, Timestamp};
 
 use crate::client::{Client, call_error};
 use crate::error::{Error, Result};
-use crate::maintenance::OVER;
 
 /// Statuses asked for at the same time by [`Client::statuses`].
 const AT_ONCE: usize = 256;
@@ -28,7 +27,7 @@ pub struct QueryInstances {
     client: Client,
     query: InstanceQuery,
     parent: Option<String>,
-    page_size: usize,
+    pub(crate) page_size: usize,
     payloads: bool,
 }
 
@@ -147,17 +146,6 @@ impl QueryInstances {
         self
     }
 
-    /// The same but for instances that are not over; `None` when no other were asked for.
-    pub(crate) fn only_over(mut self) -> Option<Self> {
-        let statuses = &mut self.query.statuses;
-        if statuses.is_empty() {
-            statuses.extend(OVER);
-        } else {
-            statuses.retain(|status| status.is_terminal());
-        }
-        (!statuses.is_empty()).then_some(self)
-    }
-
     /// One page: the first, or the one a continuation token stands for. It may hold fewer instances than
     /// asked for, even none, and still have a token: then more were looked at than one page allows.
     ///
@@ -165,14 +153,14 @@ impl QueryInstances {
     /// `InvalidRequest` for a token that is not from a page of the same query, for a page size out of
     /// bounds, and for conditions that no instance can meet because of their length.
     pub async fn page(&self, token: Option<&str>) -> Result<InstancePage> {
-        let query = self.build()?;
+        let query = Arc::new(self.build()?);
         self.read_page(&query, token).await
     }
 
     /// All pages, one after the other.
     pub fn pages(self) -> BoxStream<'static, Result<InstancePage>> {
         let query = match self.build() {
-            Ok(query) => query,
+            Ok(query) => Arc::new(query),
             Err(error) => return stream::once(async { Err(error) }).boxed(),
         };
         let next = |state: Option<(Self, Arc<InstanceQuery>, Option<String>)>| async move {
@@ -194,7 +182,7 @@ impl QueryInstances {
     /// # Errors
     /// As for [`QueryInstances::page`].
     pub async fn count(&self) -> Result<u64> {
-        self.client.hub.count(&self.build()?).await.map_err(list_error)
+        self.client.hub.count(&Arc::new(self.build()?)).await.map_err(list_error)
     }
 
     async fn read_page(&self, query: &Arc<InstanceQuery>, token: Option<&str>) -> Result<InstancePage> {
@@ -206,10 +194,10 @@ impl QueryInstances {
         Ok(page)
     }
 
-    pub(crate) fn build(&self) -> Result<Arc<InstanceQuery>> {
+    pub(crate) fn build(&self) -> Result<InstanceQuery> {
         let parent = self.parent.as_deref().map(InstanceId::new).transpose();
         let parent = parent.map_err(|e| Error::new("InvalidInstanceId", e).context("the query's parent"))?;
-        Ok(Arc::new(InstanceQuery { parent, ..self.query.clone() }))
+        Ok(InstanceQuery { parent, ..self.query.clone() })
     }
 }
 

@@ -417,6 +417,11 @@ impl<T: Ticket> Pipeline<T> {
 
     /// Decides one command and applies its records.
     fn apply(&mut self, command: Command, store: &dyn Store) -> Result<Reply, StoreError> {
+        if let Command::PurgeEntity { id } = &command
+            && self.batches_out.contains(id)
+        {
+            return Ok(Reply::Refused(Refusal::EntityInUse("its operations run")));
+        }
         let mut keys = command.keys();
         for id in &keys {
             self.load(id, store)?;

@@ -14,8 +14,8 @@ use crate::instance::OpenTask;
 use crate::message::{LockGranted, LockOwner, MessageBody, Replied, StartNew};
 use crate::partition::Partition;
 use crate::record::{
-    CustomStatus, EntityArrived, EntityCommitted, EntityInput, LockReleased, OperationDone, Record,
-    SectionGranted, Sent, SignalSent, StartSent,
+    CustomStatus, EntityArrived, EntityCommitted, EntityInput, LockReleased, OperationDone, OperationDue,
+    Record, SectionGranted, Sent, SignalSent, StartSent,
 };
 use crate::reply::{Refusal, Reply};
 
@@ -77,6 +77,30 @@ pub(super) fn release_lock(state: &Partition, id: &InstanceId, owner: LockOwner)
         return drop_message(Discard::UnknownTarget);
     }
     accept(vec![Record::LockReleased(LockReleased { id: id.to_string(), owner })])
+}
+
+/// As if one last batch failed all that waits and left no state.
+pub(super) fn purge(state: &Partition, now: Timestamp, id: &InstanceId) -> Decision {
+    let Some(entity) = state.entity(id.as_str()) else { return Decision::refuse(Refusal::NotFound) };
+    if entity.lock.is_some() {
+        return Decision::refuse(Refusal::EntityInUse("a critical section holds its lock"));
+    }
+    let (scheduled, waiting) = entity.pending();
+    let due = |timer| Record::OperationDue(OperationDue { id: id.to_string(), timer });
+    let done = |(number, is_call): (u64, bool)| {
+        let failure = || FailureDetails::new("EntityPurged", "the entity was purged before it did this");
+        OperationDone { number, output: None, failure: is_call.then(failure) }
+    };
+    let committed = EntityCommitted {
+        id: id.to_string(),
+        time: now,
+        done: waiting.into_iter().map(done).collect(),
+        state: Some(CustomStatus { text: None }),
+        ..EntityCommitted::default()
+    };
+    let mut records: Vec<Record> = scheduled.into_iter().map(due).collect();
+    records.push(Record::EntityCommitted(Box::new(committed)));
+    Decision::new(records, Reply::Accepted)
 }
 
 /// An entity is locked for a section of this instance.

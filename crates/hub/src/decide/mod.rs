@@ -98,6 +98,7 @@ pub fn decide(state: &Partition, now: Timestamp, command: Command) -> Decision {
         Command::Purge { id, execution } => control::purge(state, &id, execution),
         Command::SignalEntity { id, operation } => entity::signal(state, now, &id, operation),
         Command::ReleaseLock { id, owner } => entity::release_lock(state, &id, owner),
+        Command::PurgeEntity { id } => entity::purge(state, now, &id),
         Command::EntityFinished(batch) => entity::finished(state, now, *batch),
         Command::TurnFinished(turn) => turn::turn_finished(state, *turn),
         Command::ActivityFinished { id, execution, task_id, result } => {

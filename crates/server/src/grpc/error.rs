@@ -17,7 +17,7 @@ impl IntoStatus for Refusal {
         match self {
             Self::AlreadyExists { .. } => Status::already_exists(text),
             Self::NotFound => Status::not_found(text),
-            Self::Terminal { .. } | Self::NotFailed { .. } | Self::NotOver { .. } => {
+            Self::Terminal { .. } | Self::NotFailed { .. } | Self::NotOver { .. } | Self::EntityInUse(_) => {
                 Status::failed_precondition(text)
             }
             Self::TooLarge { .. } | Self::Invalid { .. } => Status::invalid_argument(text),
@@ -32,7 +32,10 @@ impl IntoStatus for Refusal {
 
 impl IntoStatus for CallError {
     fn into_status(self) -> Status {
-        Status::unavailable(self.to_string())
+        match self {
+            Self::NoSuchHub(_) => Status::not_found(self.to_string()),
+            Self::OutcomeUnknown | Self::Closed => Status::unavailable(self.to_string()),
+        }
     }
 }
 

@@ -98,7 +98,9 @@ impl Auditor {
             Refusal::Terminal { status } => self.was(call, |v| v.is_some_and(|v| v.status == *status)),
             Refusal::TooLarge { bytes, limit, .. } => bytes > limit,
             Refusal::Invalid { .. } => true,
-            Refusal::TooManyPendingEvents { .. } | Refusal::TooManyPendingOperations { .. } => false,
+            Refusal::TooManyPendingEvents { .. }
+            | Refusal::TooManyPendingOperations { .. }
+            | Refusal::EntityInUse(_) => false,
             Refusal::NotFailed { status } => {
                 matches!(call.kind, CallKind::Rewind { .. })
                     && *status != RuntimeStatus::Failed
@@ -214,7 +216,8 @@ fn name_of(refusal: &Refusal) -> &'static str {
         // Takes more events than a run has.
         Refusal::Invalid { .. }
         | Refusal::TooManyPendingEvents { .. }
-        | Refusal::TooManyPendingOperations { .. } => "refusal/invalid",
+        | Refusal::TooManyPendingOperations { .. }
+        | Refusal::EntityInUse(_) => "refusal/invalid",
         Refusal::NotFailed { .. } => "refusal/not failed",
         Refusal::NotOver { .. } => "refusal/not over",
         Refusal::Overloaded(_) => "refusal/overloaded",

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use strandline_engine::pipeline::{Answer, Read};
+use strandline_hub::EntityStatus as HubStatus;
 use strandline_hub::query::{EntityQuery, PAGE_SIZE_DEFAULT};
-use strandline_hub::{Command, EntityStatus as HubStatus, Reply};
-use strandline_model::{EntityId as Id, InstanceId, Timestamp};
+use strandline_model::{EntityId as Id, Timestamp};
 
 use super::{Entity, EntityStatus};
-use crate::client::{Client, call_error, refused};
+use crate::client::Client;
 use crate::error::{Error, Result};
+use crate::maintenance::maintenance_error;
 use crate::query::list_error;
 
 /// Which entities are meant: those that meet every condition given. Made by [`Client::query_entities`].
@@ -73,38 +73,15 @@ impl Client {
     /// orchestration ends, and entities without state, operations and lock vanish by themselves; this is
     /// for hubs that somebody has doubts about.
     pub async fn clean_entities(&self) -> Result<CleanedEntities> {
-        let query = Arc::new(EntityQuery { transient: true, ..EntityQuery::default() });
         let mut cleaned = CleanedEntities::default();
-        let mut token = None;
+        let mut token: Option<String> = None;
         loop {
-            let page = self.hub.list_entities(&query, token.as_deref(), PAGE_SIZE_DEFAULT).await;
-            let page = page.map_err(list_error)?;
-            for entity in &page.entities {
-                cleaned.released_locks += u64::from(self.release_orphan(entity).await?);
+            let page = self.hub.release_orphaned_locks(token.as_deref()).await.map_err(maintenance_error)?;
+            cleaned.released_locks += page.released;
+            token = page.continuation_token;
+            if token.is_none() {
+                return Ok(cleaned);
             }
-            match page.continuation_token {
-                Some(next) => token = Some(next),
-                None => return Ok(cleaned),
-            }
-        }
-    }
-
-    /// True when the entity's lock was an orphan.
-    async fn release_orphan(&self, entity: &HubStatus) -> Result<bool> {
-        let Some(owner) = entity.locked_by.clone() else { return Ok(false) };
-        let holder = InstanceId::trusted(owner.instance_id.as_str());
-        let status = match self.hub.read(&holder, Read::Status).await.map_err(call_error)? {
-            Answer::Status(status) => status,
-            _ => None,
-        };
-        let execution = status.as_ref().filter(|s| !s.status.is_terminal()).map(|s| s.execution);
-        if execution.is_some_and(|execution| execution.0.to_be_bytes() == *owner.execution_id) {
-            return Ok(false);
-        }
-        let command = Command::ReleaseLock { id: entity.id.clone(), owner };
-        match self.hub.command(&entity.id, command).await.map_err(call_error)? {
-            Reply::Refused(refusal) => Err(refused(refusal, entity.id.as_str())),
-            _ => Ok(true),
         }
     }
 }
