@@ -12,6 +12,10 @@ use crate::segment::UNFINISHED;
 
 pub(crate) const FILE: &str = "LOCK";
 
+/// What may be there before the store is: what an interrupted creation leaves, what file systems put into
+/// every root, and access keys that were made before the server's first start.
+const HARMLESS: [&str; 4] = [FILE, "lost+found", "keys.json", "keys.json.new"];
+
 /// The lock on a data directory; dropped, another process may take it.
 #[derive(Debug)]
 pub(crate) struct DirLock {
@@ -70,11 +74,10 @@ fn check_contents(dir: &Path, place: &str) -> Result<(), StoreError> {
         if name == format::FILE {
             return Ok(());
         }
-        // What an interrupted creation leaves, and what file systems put into every root.
-        if name != FILE
-            && name != "lost+found"
-            && name.to_str() != Some(&format!("{}{UNFINISHED}", format::FILE))
-        {
+        let harmless = |name: &str| {
+            HARMLESS.contains(&name) || name.strip_suffix(UNFINISHED).is_some_and(|name| name == format::FILE)
+        };
+        if !name.to_str().is_some_and(harmless) {
             foreign = Some(name);
         }
     }

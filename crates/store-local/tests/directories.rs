@@ -46,9 +46,11 @@ fn missing_directories_are_created() {
 fn empty_directories_are_used() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("lost+found")).unwrap();
+    fs::write(dir.path().join("keys.json"), "made before the first start").unwrap();
     fs::write(dir.path().join("format.new"), "half a form").unwrap();
     LocalStore::open(dir.path(), options()).unwrap();
     assert!(!dir.path().join("format.new").exists());
+    assert!(dir.path().join("keys.json").exists());
 }
 
 #[test]

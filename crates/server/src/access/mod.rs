@@ -1,0 +1,128 @@
+//! Who may call what.
+//!
+//! A server has one [`Access`], which knows the [keys](crate::keys):
+//!
+//! - [`Access::open`] asks nobody for a key: `strandline dev` on loopback;
+//! - [`Access::open_until_keyed`] asks once there is a key: a server on loopback that was started
+//!   without;
+//! - [`Access::keyed`] always asks.
+//!
+//! Before it listens the server asks [`check_bind`] whether it may, with [`Access::needs_keys`]. gRPC
+//! services stand behind [`Access::layer`]:
+//!
+//! ```no_run
+//! # use strandline_server::{access::*, keys::KeyFile};
+//! # fn f(dir: &std::path::Path, address: std::net::SocketAddr, insecure: bool) -> anyhow::Result<()> {
+//! let access = Access::open_until_keyed(KeyFile::in_directory(dir))?;
+//! let keys = access.needs_keys();
+//! for warning in check_bind(Bind { address, purpose: Purpose::Production, keys, tls: false, insecure })? {
+//!     tracing::warn!("{warning}");
+//! }
+//! let server = tonic::transport::Server::builder().layer(access.layer(|_| None));
+//! # Ok(()) }
+//! ```
+//!
+//! The layer reads the key from `authorization: Bearer KEY` or `x-functions-key: KEY`, judges it by the
+//! table in [`methods`], and removes it. A method then finds:
+//!
+//! - in metadata `taskhub` the hub that was judged. It is always there for methods of a hub; a call that
+//!   named none has the hub of its key, or `default`;
+//! - among the request's extensions a [`Caller`]: [`Caller::of`]. Lists of hubs show what
+//!   [`Principal::sees`]; `StreamInstanceHistory`, which both readers and workers call, asks
+//!   [`Principal::require`] for `Read` unless it is for a work item the worker has.
+//!
+//! A call is judged when it begins. What lasts is ended when its key stops to work by
+//! [`Caller::guard`], for streams, or [`Caller::turned_away`], for whatever else waits. Both notice within
+//! about two seconds.
+
+mod attempts;
+mod bind;
+mod caller;
+mod error;
+mod layer;
+pub mod methods;
+mod principal;
+mod ring;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::keys::{KeyFile, KeyFileError};
+
+pub use bind::{Bind, BindError, BindWarning, Purpose, check_bind};
+pub use caller::Caller;
+pub use error::AccessError;
+pub use layer::{AccessLayer, FindPeer, Guarded};
+pub use principal::Principal;
+
+use attempts::Attempts;
+use ring::{Clock, Ring};
+
+/// Decides who is let in. Cheap to clone.
+#[derive(Clone)]
+pub struct Access(Arc<Inner>);
+
+struct Inner {
+    ring: Ring,
+    attempts: Attempts,
+}
+
+impl Access {
+    /// Lets everybody in, as admin of all hubs.
+    pub fn open() -> Self {
+        Self::new(Ring::open(wall_clock()))
+    }
+
+    /// Lets those in who have a key of `file`. Without keys in it that is nobody, until one is made.
+    ///
+    /// The file is looked at again while the server runs. If it vanishes nobody is let in any more; if
+    /// it can't be read the keys stay as they were, and the log has an error.
+    pub fn keyed(file: KeyFile) -> Result<Self, KeyFileError> {
+        Ok(Self::new(Ring::keyed(file, wall_clock())?))
+    }
+
+    /// Lets everybody in until there is a key in `file`, and from then on as [`keyed`](Self::keyed) does,
+    /// even if all keys are revoked.
+    pub fn open_until_keyed(file: KeyFile) -> Result<Self, KeyFileError> {
+        Ok(Self::new(Ring::open_until_keyed(file, wall_clock())?))
+    }
+
+    fn new(ring: Ring) -> Self {
+        Self(Arc::new(Inner { ring, attempts: Attempts::default() }))
+    }
+
+    /// Whether callers need keys now.
+    pub fn needs_keys(&self) -> bool {
+        self.0.ring.needs_keys()
+    }
+
+    /// Who has this key. `path` and `peer` are for the log, where failures are noted.
+    pub fn identify(
+        &self,
+        key: Option<&str>,
+        path: &str,
+        peer: Option<SocketAddr>,
+    ) -> Result<Caller, AccessError> {
+        match self.0.ring.identify(key) {
+            Ok(principal) => Ok(Caller::new(self.clone(), principal)),
+            Err((reason, error)) => {
+                self.0.attempts.failed(reason, path, key, peer);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").finish_non_exhaustive()
+    }
+}
+
+fn wall_clock() -> Clock {
+    Box::new(Timestamp::now)
+}

@@ -1,0 +1,223 @@
+//! The keys that are good now: the file of keys as last seen.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::keys::{Key, KeyEntry, KeyFile, KeyFileError, KeyId, Loaded};
+
+use super::{AccessError, Principal};
+
+/// Calls look at the file when the last look is older than this.
+const LOOK_AFTER: Duration = Duration::from_millis(500);
+/// Streams see to it that somebody looks at least this often.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// Longest time that a stream trusts the clock to run on evenly.
+const CLOCK_TRUST: Duration = Duration::from_secs(3600);
+
+/// Tells the time of day; a test has its own.
+pub(super) type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Whether callers need keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guard {
+    /// Never.
+    Open,
+    /// Not before there is one.
+    UntilKeyed,
+    /// Always.
+    Keyed,
+}
+
+/// The keys of a server.
+pub(super) struct Ring {
+    file: Option<KeyFile>,
+    state: Mutex<State>,
+    /// Counts changes, for who waits for one.
+    changes: watch::Sender<u64>,
+    /// Held by the one stream that looks at the file for all.
+    lookout: tokio::sync::Mutex<()>,
+    clock: Clock,
+}
+
+struct State {
+    guard: Guard,
+    keys: HashMap<KeyId, Arc<KeyEntry>>,
+    /// What the keys were read from; `None`: there was no file.
+    loaded: Option<Loaded>,
+    looked: Instant,
+    /// The last complaint about the file, which is logged once.
+    complaint: Option<String>,
+}
+
+/// Why somebody was not let in, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    NoKey,
+    Malformed,
+    Unknown,
+    WrongSecret,
+    Expired,
+}
+
+impl Ring {
+    pub(super) fn open(clock: Clock) -> Self {
+        Self::new(None, Guard::Open, None, clock)
+    }
+
+    /// Needs keys; those in `file`.
+    pub(super) fn keyed(file: KeyFile, clock: Clock) -> Result<Self, KeyFileError> {
+        let loaded = file.load()?;
+        Ok(Self::new(Some(file), Guard::Keyed, loaded, clock))
+    }
+
+    /// Needs keys as soon as `file` holds one.
+    pub(super) fn open_until_keyed(file: KeyFile, clock: Clock) -> Result<Self, KeyFileError> {
+        let loaded = file.load()?;
+        Ok(Self::new(Some(file), Guard::UntilKeyed, loaded, clock))
+    }
+
+    fn new(file: Option<KeyFile>, guard: Guard, loaded: Option<Loaded>, clock: Clock) -> Self {
+        let looked = Instant::now();
+        let mut state = State { guard, keys: HashMap::new(), loaded: None, looked, complaint: None };
+        state.take(loaded);
+        Self {
+            file,
+            state: Mutex::new(state),
+            changes: watch::Sender::new(0),
+            lookout: tokio::sync::Mutex::new(()),
+            clock,
+        }
+    }
+
+    /// Whether callers need keys now.
+    pub(super) fn needs_keys(&self) -> bool {
+        self.look();
+        self.state.lock().guard == Guard::Keyed
+    }
+
+    /// Who has this key.
+    pub(super) fn identify(&self, key: Option<&str>) -> Result<Principal, (Reason, AccessError)> {
+        self.look();
+        let state = self.state.lock();
+        if state.guard != Guard::Keyed {
+            return Ok(Principal::anybody());
+        }
+        let text = key.ok_or((Reason::NoKey, AccessError::NoKey))?;
+        let key = Key::parse(text).map_err(|_| (Reason::Malformed, AccessError::WrongKey))?;
+        let digest = key.digest();
+        let entry = state.keys.get(key.id()).ok_or((Reason::Unknown, AccessError::WrongKey))?;
+        if !entry.sha256.matches(&digest) {
+            return Err((Reason::WrongSecret, AccessError::WrongKey));
+        }
+        match entry.expires {
+            Some(at) if entry.is_expired((self.clock)()) => Err((Reason::Expired, AccessError::Expired(at))),
+            _ => Ok(Principal::holder(entry.clone())),
+        }
+    }
+
+    /// Whether somebody who was let in would be again.
+    fn recheck(&self, principal: &Principal) -> Result<(), AccessError> {
+        let state = self.state.lock();
+        let Some(then) = principal.entry() else {
+            return if state.guard == Guard::Keyed { Err(AccessError::NoKey) } else { Ok(()) };
+        };
+        let now = state.keys.get(&then.id).filter(|now| then.grants_as(now)).ok_or(AccessError::WrongKey)?;
+        match now.expires {
+            Some(at) if now.is_expired((self.clock)()) => Err(AccessError::Expired(at)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until somebody who was let in would not be any more.
+    pub(super) async fn turned_away(&self, principal: &Principal) -> AccessError {
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            self.look();
+            if let Err(error) = self.recheck(principal) {
+                return error;
+            }
+            tokio::select! {
+                // Can't fail: the sender is ours.
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(self.until_expiry(principal)) => {}
+                () = self.watch() => {}
+            }
+        }
+    }
+
+    fn until_expiry(&self, principal: &Principal) -> Duration {
+        let expires = principal.entry().and_then(|then| self.state.lock().keys.get(&then.id)?.expires);
+        let left =
+            expires.map(|at| Duration::try_from(at.duration_since((self.clock)())).unwrap_or_default());
+        left.map_or(CLOCK_TRUST, |left| left.min(CLOCK_TRUST))
+    }
+
+    /// Looks at the file when it is time to. However many wait here, one does it.
+    async fn watch(&self) {
+        if self.file.is_none() {
+            return std::future::pending().await;
+        }
+        let _lookout = self.lookout.lock().await;
+        let next = self.state.lock().looked + WATCH_EVERY;
+        tokio::time::sleep_until(next).await;
+        self.look();
+    }
+
+    /// Reads the file again if it changed. A look costs one `stat`, so it is done in place.
+    fn look(&self) {
+        let Some(file) = &self.file else { return };
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        if now.duration_since(state.looked) < LOOK_AFTER {
+            return;
+        }
+        state.looked = now;
+        let loaded = match file.fingerprint() {
+            Ok(found) if found.as_ref() == state.loaded.as_ref().map(|loaded| &loaded.fingerprint) => {
+                state.complaint = None;
+                return;
+            }
+            Ok(_) => file.load(),
+            Err(error) => Err(error),
+        };
+        match loaded {
+            Ok(loaded) => {
+                state.take(loaded);
+                self.changes.send_modify(|changes| *changes += 1);
+                let keys = state.keys.len();
+                tracing::info!(file = %file.path().display(), keys, "access keys were changed");
+            }
+            Err(error) => state.complain(&error),
+        }
+    }
+}
+
+impl State {
+    /// From now on these keys are good. Where there was one, no key is ever needless again: revoking the
+    /// last one must not open the server.
+    fn take(&mut self, loaded: Option<Loaded>) {
+        let entries = loaded.as_ref().map(|loaded| loaded.entries.as_slice()).unwrap_or_default();
+        self.keys = entries.iter().map(|entry| (entry.id.clone(), Arc::new(entry.clone()))).collect();
+        self.loaded = loaded;
+        self.complaint = None;
+        if self.guard == Guard::UntilKeyed && !self.keys.is_empty() {
+            self.guard = Guard::Keyed;
+        }
+    }
+
+    /// What can't be read changes nothing: a slip in the file must not lock everybody out.
+    fn complain(&mut self, error: &KeyFileError) {
+        let complaint = error.to_string();
+        if self.complaint.as_ref() != Some(&complaint) {
+            tracing::error!("access keys stay as they were, changes to them are not seen: {complaint}");
+            self.complaint = Some(complaint);
+        }
+    }
+}
