@@ -12,13 +12,15 @@
 //!
 //! ```no_run
 //! # use strandline_server::{access::*, keys::KeyFile};
-//! # fn f(dir: &std::path::Path, address: std::net::SocketAddr, insecure: bool) -> anyhow::Result<()> {
+//! # fn f(dir: &std::path::Path, address: std::net::SocketAddr, insecure: bool, grpc: axum::Router) -> anyhow::Result<()> {
 //! let access = Access::open_until_keyed(KeyFile::in_directory(dir))?;
 //! let keys = access.needs_keys();
 //! for warning in check_bind(Bind { address, purpose: Purpose::Production, keys, tls: false, insecure })? {
 //!     tracing::warn!("{warning}");
 //! }
-//! let server = tonic::transport::Server::builder().layer(access.layer(|_| None));
+//! // The routes of the gRPC services; `Peer` stands for what the listener puts into the extensions.
+//! # #[derive(Clone)] struct Peer { address: std::net::SocketAddr }
+//! let guarded = grpc.layer(access.layer(|extensions| Some(extensions.get::<Peer>()?.address)));
 //! # Ok(()) }
 //! ```
 //!

@@ -397,6 +397,32 @@ async fn no_log_and_no_debug_text_holds_a_key() {
     assert!(log.lines().count() < 50, "a flood does not fill the log: {log}");
 }
 
+/// As a server has it, whose services are routes.
+#[tokio::test]
+async fn routes_are_guarded_whether_they_are_there_or_not() {
+    let place = Place::new();
+    let (key, entry) = place.key(Role::Client, "*");
+    let service = |request: axum::extract::Request| async move {
+        Caller::of(request.extensions()).unwrap().principal().key().unwrap().to_string()
+    };
+    let routes = axum::Router::new().route(START, axum::routing::post(service));
+    let routes = routes.layer(place.access().layer(|_| None));
+    let send = async |path: &str, key: Option<&Key>| {
+        let mut request = Request::post(path).body(axum::body::Body::empty()).unwrap();
+        if let Some(key) = key {
+            request.headers_mut().insert("authorization", bearer(key).parse().unwrap());
+        }
+        let response = routes.clone().oneshot(request).await.unwrap();
+        let status = Status::from_header_map(response.headers());
+        let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+        (status.map(|status| status.code()), String::from_utf8(body.to_vec()).unwrap())
+    };
+    assert_eq!(send(START, Some(&key)).await, (None, entry.id.to_string()));
+    assert_eq!(send(START, None).await, (Some(Code::Unauthenticated), String::new()));
+    assert_eq!(send("/else/Where", None).await, (Some(Code::Unauthenticated), String::new()));
+    assert_eq!(send("/else/Where", Some(&key)).await, (Some(Code::Unimplemented), String::new()));
+}
+
 /// What is logged meanwhile, at every level.
 async fn logged<T>(work: impl Future<Output = T>) -> (String, T) {
     use std::io::Write;
