@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use strandline_engine::dispatch::WorkerProfile;
 use strandline_engine::pipeline::{Answer, Read};
 use strandline_engine::runtime::{CallError, Hub, HubOptions, ListError, Node, OpenError};
 use strandline_engine::worker::Worker;
@@ -59,8 +60,11 @@ async fn handles_of_a_deleted_hub_say_so_and_its_threads_end() {
         async move { hub.read(&nobody, Read::Ended).await }
     });
     tokio::task::yield_now().await;
+    let mut elsewhere = hub.connect(WorkerProfile::default()).await.unwrap();
     node.delete_hub("h").unwrap();
     assert_eq!(waiting.await.unwrap(), Err(gone("h")));
+    assert!(elsewhere.next().await.is_none(), "workers elsewhere are let go");
+    assert_eq!(hub.connect(WorkerProfile::default()).await.map(drop), Err(gone("h")));
     assert_eq!(run(&hub, "b").await, Err(gone("h")));
     assert!(matches!(
         hub.list(&everything(), None, 10).await,

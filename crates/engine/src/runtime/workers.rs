@@ -315,7 +315,7 @@ impl Hub {
         let (sender, items) = mpsc::unbounded_channel();
         let id = running.workers.with(&running, |state, now, random| {
             if state.closed {
-                return Err(CallError::Closed);
+                return Err(self.explain(CallError::Closed));
             }
             let id = state.dispatcher.connect(profile, now, random);
             state.channels.insert(id, sender);
@@ -412,7 +412,7 @@ impl Hub {
         match answer.await {
             Ok(Answer::Reply(Reply::Refused(_))) => Ok(Completed::Stale),
             Ok(_) => Ok(Completed::Taken),
-            Err(_) => Err(CallError::OutcomeUnknown),
+            Err(_) => Err(self.explain(CallError::OutcomeUnknown)),
         }
     }
 
