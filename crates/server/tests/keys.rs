@@ -191,6 +191,15 @@ fn a_damaged_file_is_named_and_left_alone() {
 }
 
 #[test]
+fn what_the_file_system_says_is_said_once() {
+    let place = place();
+    fs::create_dir(place.path().join("keys.json")).unwrap();
+    let err = failure(keys(place.path(), &["list", "--dir", "."]), 1);
+    assert!(err.starts_with("error: reading ./keys.json: "), "{err}");
+    assert_eq!(err.matches("os error").count(), 1, "{err}");
+}
+
+#[test]
 fn help_teaches() {
     let place = place();
     let (help, _) = success(keys(place.path(), &["--help"]));

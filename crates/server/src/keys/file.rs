@@ -44,14 +44,14 @@ pub struct NewKey {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The file system refuses.
-    #[error("{what} {}: {source}", path.display())]
+    #[error("{what} {}: {error}", path.display())]
     Io {
         /// What was being done.
         what: &'static str,
         /// To what.
         path: PathBuf,
         /// What it says.
-        source: io::Error,
+        error: io::Error,
     },
     /// The file does not say what a file of keys says. Nothing was changed.
     #[error("{} is damaged: {reason}; mend it, restore it from a backup, or delete it and make all keys anew", path.display())]
@@ -290,8 +290,8 @@ impl KeyFile {
         written
     }
 
-    fn io(&self, what: &'static str, source: io::Error) -> KeyFileError {
-        KeyFileError::Io { what, path: self.path.clone(), source }
+    fn io(&self, what: &'static str, error: io::Error) -> KeyFileError {
+        KeyFileError::Io { what, path: self.path.clone(), error }
     }
 
     fn damaged(&self, reason: String) -> KeyFileError {
@@ -312,7 +312,7 @@ impl Fingerprint {
 
 /// Opens a directory, which is made first if need be, so that keys can be there before the first start.
 fn make_directory(path: &Path) -> Result<File, KeyFileError> {
-    let io = |what| move |source| KeyFileError::Io { what, path: path.to_owned(), source };
+    let io = |what| move |error| KeyFileError::Io { what, path: path.to_owned(), error };
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("creating"))?;
