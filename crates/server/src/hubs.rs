@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use strandline::DataDirectory;
 use strandline_engine::runtime::Hub;
-use strandline_store::StoreError;
+use strandline_store::{HubInfo, StoreError};
 use tokio::sync::Mutex;
 
 /// The hub of calls that name none.
@@ -13,7 +13,7 @@ pub(crate) const DEFAULT_HUB: &str = "default";
 
 /// What happens to a call for a hub that does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UnknownHub {
+pub enum UnknownHub {
     /// It is refused.
     Refuse,
     /// The hub is created.
@@ -106,6 +106,19 @@ impl Hubs {
             Ok(Err(error)) => Err(HubsError::Failed(error.to_string())),
             Err(error) => Err(HubsError::Failed(error.to_string())),
         }
+    }
+
+    /// All hubs by name; with a handle if open.
+    pub(crate) async fn list(&self) -> Result<Vec<(HubInfo, Option<Hub>)>, HubsError> {
+        let open = self.open.lock().await;
+        let infos = self.directory.node().hubs().map_err(|error| HubsError::Failed(error.to_string()))?;
+        let with_handle = |info: HubInfo| {
+            let hub = open.get(&info.name).cloned();
+            (info, hub)
+        };
+        let mut hubs: Vec<_> = infos.into_iter().map(with_handle).collect();
+        hubs.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        Ok(hubs)
     }
 
     /// All hubs, open or not, by name.

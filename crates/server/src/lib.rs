@@ -1,8 +1,47 @@
-//! The parts of the `strandline` program that do not depend on its command line.
+//! The `strandline` program: task hubs for workers and clients in any language, and what goes with them.
 //!
-//! [`keys`] are what callers are known by, [`access`] decides by them who may do what;
-//! [`exit`] is how commands end.
+//! [`Server`] is a running server apart from the command line. [`keys`] are what callers are known by,
+//! [`access`] decides by them who may do what; [`exit`] is how commands end.
 
 pub mod access;
+mod bench;
+mod dev;
 pub mod exit;
+mod grpc;
+mod hubs;
 pub mod keys;
+mod serve;
+mod signals;
+mod traces;
+
+use clap::{Parser, Subcommand};
+use exit::Failure;
+
+pub use hubs::UnknownHub;
+pub use serve::{Reflection, Server, bind};
+
+/// Durable functions: orchestrations written as ordinary code that survive any crash.
+#[derive(Parser)]
+#[command(name = "strandline", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Dev(dev::Args),
+    Serve(serve::Args),
+    Bench(bench::Args),
+    Keys(keys::command::Args),
+}
+
+/// Carries out a command line, to its end.
+pub async fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Dev(args) => dev::run(args).await.map_err(Failure::from),
+        Command::Serve(args) => serve::run(args).await.map_err(Failure::from),
+        Command::Bench(args) => bench::run(args).await.map_err(Failure::from),
+        Command::Keys(args) => keys::command::run(args),
+    }
+}

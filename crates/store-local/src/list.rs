@@ -23,13 +23,15 @@ impl Tables {
     /// A page of a list of a hub that has so many partitions.
     pub(crate) fn list(&self, scan: &Scan<'_>, partitions: u16, limit: usize) -> Result<Page, StoreError> {
         let mut page = Page { items: Vec::new(), next: None };
+        let mut bytes = 0;
         page.next = self.read(|txn| {
             let check = !scan.query.asks_only_indexed();
             Reader::new(txn, scan, partitions)?.run(|found| {
                 let Some(value) = found.matching(check)? else { return Ok(true) };
                 let row: InstanceRow = decode("instances", value.value())?;
                 page.items.push(Instance::from_row(row).snapshot());
-                Ok(page.items.len() < limit)
+                bytes += value.value().len();
+                Ok(page.items.len() < limit && bytes < scan.budget.bytes)
             })
         })?;
         Ok(page)
@@ -49,17 +51,22 @@ impl Tables {
             let prefix = query.id_prefix.as_deref().unwrap_or_default();
             let mut merge = rows_by_id(&rows, hub, partitions, prefix, after)?;
             let mut page = Page { items: Vec::new(), next: None };
-            let mut seen = 0;
+            let (mut seen, mut bytes) = (0, 0);
             while let Some((place, row)) = merge.next()? {
                 seen += 1;
                 let id = std::str::from_utf8(&place).map_err(|_| corrupt("a key of entities".into()))?;
                 if !hidden.contains(id) {
+                    let size = row.value().len();
                     let row: EntityRow = decode("entities", row.value())?;
                     let entity = Entity::from_row(row).snapshot();
-                    page.items.extend(query.matches(&entity).then_some(entity));
+                    if query.matches(&entity) {
+                        bytes += size;
+                        page.items.push(entity);
+                    }
                 }
                 let late = deadline.is_some_and(|d| seen % CLOCK_EVERY == 0 && Instant::now() >= d);
-                if page.items.len() >= limit || seen >= budget.rows || late {
+                let full = page.items.len() >= limit || bytes >= budget.bytes;
+                if full || seen >= budget.rows || late {
                     page.next = Some(Cursor::Id(InstanceId::trusted(id)));
                     break;
                 }

@@ -190,7 +190,7 @@ mod tests {
 
     fn listed(store: &LocalStore, hub: u32, status: RuntimeStatus) -> BTreeSet<String> {
         let query = InstanceQuery { statuses: [status].into(), ..InstanceQuery::default() };
-        let (hidden, budget) = (BTreeSet::new(), Budget { rows: 10_000, time: None });
+        let (hidden, budget) = (BTreeSet::new(), Budget { rows: 10_000, ..Budget::UNLIMITED });
         let scan = Scan { hub, query: &query, after: None, hidden: &hidden, budget };
         let page = store.list(&scan, 1000).unwrap();
         assert_eq!(store.count(&scan).unwrap().instances, page.items.len() as u64);

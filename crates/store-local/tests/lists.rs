@@ -168,7 +168,7 @@ impl World {
     }
 
     fn check(&self, query: &InstanceQuery, rows: usize, limit: usize) {
-        let (hidden, budget) = (BTreeSet::new(), Budget { rows, time: None });
+        let (hidden, budget) = (BTreeSet::new(), Budget { rows, ..Budget::UNLIMITED });
         let scan = Scan { hub: self.hub, query, after: None, hidden: &hidden, budget };
         let (mut ids, mut after) = (Vec::new(), None);
         loop {
@@ -180,7 +180,7 @@ impl World {
             }
         }
         assert_eq!(ids, self.expected(query), "{query:?}");
-        let all = Scan { budget: Budget { rows: usize::MAX, time: None }, ..scan };
+        let all = Scan { budget: Budget { rows: usize::MAX, ..Budget::UNLIMITED }, ..scan };
         assert_eq!(self.store().count(&all).unwrap().instances, ids.len() as u64, "{query:?}");
     }
 }
@@ -219,7 +219,7 @@ fn what_ended_is_found_without_looking_at_the_rest() {
         order_by: Some(Order::Completed),
         ..InstanceQuery::default()
     };
-    let (hidden, budget) = (BTreeSet::new(), Budget { rows: 2, time: None });
+    let (hidden, budget) = (BTreeSet::new(), Budget { rows: 2, ..Budget::UNLIMITED });
     let scan = Scan { hub: world.hub, query: &query, after: None, hidden: &hidden, budget };
     let page = world.store().list(&scan, 2).unwrap();
     let ended: Vec<i64> = page.items.iter().map(|i| i.completed().unwrap().seconds).collect();

@@ -35,11 +35,18 @@ pub struct Budget {
     /// Rows or index entries. Alone, it makes scans repeatable.
     pub rows: usize,
     pub time: Option<Duration>,
+    /// Bytes of the rows that are in the page: after so many it is closed.
+    pub bytes: usize,
+}
+
+impl Budget {
+    /// Everything.
+    pub const UNLIMITED: Self = Self { rows: usize::MAX, time: None, bytes: usize::MAX };
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { rows: 10_000, time: Some(Duration::from_millis(50)) }
+        Self { rows: 10_000, time: Some(Duration::from_millis(50)), bytes: 8 << 20 }
     }
 }
 

@@ -280,6 +280,7 @@ pub(crate) fn call_error(error: CallError) -> Error {
     match error {
         CallError::OutcomeUnknown => Error::new("OutcomeUnknown", error),
         CallError::Closed | CallError::NoSuchHub(_) => Error::new("HubClosed", error),
+        CallError::TooManyWorkers(_) => Error::new("HubOverloaded", error),
     }
 }
 

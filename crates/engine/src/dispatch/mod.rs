@@ -189,11 +189,13 @@ pub struct DispatchConfig {
     pub turn_lease: Duration,
     /// Deliveries that end with a lost worker before the work fails.
     pub deliveries_max: u32,
+    /// Connections of workers; more are refused.
+    pub connections_max: usize,
 }
 
 impl Default for DispatchConfig {
     fn default() -> Self {
-        Self { turn_lease: Duration::from_secs(300), deliveries_max: 10 }
+        Self { turn_lease: Duration::from_secs(300), deliveries_max: 10, connections_max: 2_000 }
     }
 }
 
@@ -282,6 +284,11 @@ impl Dispatcher {
         for token in tokens {
             self.lost(token, now, random);
         }
+    }
+
+    /// No further worker may connect.
+    pub fn is_full(&self) -> bool {
+        self.connections.len() >= self.config.connections_max
     }
 
     pub fn workers(&self) -> impl Iterator<Item = &ConnectedWorker> {
@@ -436,6 +443,11 @@ impl Dispatcher {
         self.attempts.forget(&lease.item.key());
         self.remember(token);
         Returned::Leased(Box::new(lease))
+    }
+
+    /// Whether work came back under this token, of late.
+    pub fn was_returned(&self, token: Token) -> bool {
+        self.returned.1.contains(&token)
     }
 
     fn remember(&mut self, token: Token) {

@@ -31,7 +31,8 @@ impl Hub {
     ) -> Result<ReleasedLocks, MaintenanceError> {
         let query = Arc::new(EntityQuery { transient: true, ..EntityQuery::default() });
         let page = self.list_entities(&query, token, PAGE_SIZE_DEFAULT).await?;
-        let releases = page.entities.iter().map(|entity| self.release_orphan(entity));
+        // Collected first: otherwise the compiler can't see that this future is `Send`.
+        let releases: Vec<_> = page.entities.iter().map(|entity| self.release_orphan(entity)).collect();
         let each = stream::iter(releases).buffer_unordered(AT_ONCE);
         let released = each.try_fold(0, |sum, orphan| async move { Ok(sum + u64::from(orphan)) }).await?;
         Ok(ReleasedLocks { released, continuation_token: page.continuation_token })

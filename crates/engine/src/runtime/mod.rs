@@ -111,6 +111,10 @@ pub enum CallError {
     /// Its name may be another hub's by now.
     #[error("there is no task hub {0:?} any more: it was deleted")]
     NoSuchHub(String),
+    #[error(
+        "{0} workers are connected to the task hub, and more are not taken: connect again later, or give fewer workers more to do"
+    )]
+    TooManyWorkers(usize),
 }
 
 /// What all hubs of a node share.

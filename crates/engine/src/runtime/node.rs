@@ -365,6 +365,15 @@ impl Hub {
         self.state.worker.lock().as_ref().map(|w| (w.orchestrators(), w.activities()))
     }
 
+    /// What runs the hub's code in this process.
+    pub fn worker(&self) -> Option<Arc<dyn Worker>> {
+        self.state.worker.lock().clone()
+    }
+
+    pub fn options(&self) -> &HubOptions {
+        &self.state.options
+    }
+
     /// Carries out a command for one instance.
     pub async fn command(
         &self,
@@ -432,6 +441,11 @@ impl Hub {
             Ok(Phase::Deleted) => Err(CallError::NoSuchHub(self.state.info.name.clone())),
             _ => Err(CallError::Closed),
         }
+    }
+
+    /// How many of its partitions run: none while it recovers, and after it was closed or deleted.
+    pub fn running_partitions(&self) -> u16 {
+        if self.state.running().is_some() { self.state.info.partitions } else { 0 }
     }
 
     /// Engine time: timers fire by it.

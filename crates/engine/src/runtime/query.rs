@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use strandline_hub::query::{
-    Cursor, EntityQuery, InstanceQuery, InvalidQuery, Overlay, Query as _, check_page_size,
+    Cursor, EntityQuery, InstanceQuery, InvalidQuery, Overlay, Query, check_page_size,
 };
 use strandline_hub::{EntityStatus, InstanceStatus};
 use strandline_store::{Budget, Count, Page, Scan, Store, StoreError};
@@ -55,10 +55,23 @@ impl Hub {
         size: usize,
     ) -> Result<InstancePage, ListError> {
         query.check()?;
+        let key = self.token_key().await?;
+        let after = token.map(|token| key.read(&**query, token)).transpose()?;
+        let Page { items: instances, next } = self.list_after(query, after, size).await?;
+        Ok(InstancePage { instances, continuation_token: next.map(|next| key.write(&**query, &next)) })
+    }
+
+    /// As [`Hub::list`], for who keeps places in the list himself: from behind `after`, which must be of
+    /// the query's order.
+    pub async fn list_after(
+        &self,
+        query: &Arc<InstanceQuery>,
+        after: Option<Cursor>,
+        size: usize,
+    ) -> Result<Page, ListError> {
+        query.check()?;
         check_page_size(size)?;
         let running = self.running().await?;
-        let key = TokenKey::new(&running.secret, running.info.number);
-        let after = token.map(|token| key.read(&**query, token)).transpose()?;
         let wanted = Overlays::<InstanceStatus>::wanted(size);
         let overlays = running.overlays(query, after.as_ref(), wanted).await;
         let overlays = overlays.map_err(|error| self.explain(error))?;
@@ -71,8 +84,17 @@ impl Hub {
             let tables = store.list(&scan, wanted)?;
             Ok(overlays.merge(query, tables, size))
         });
-        let Page { items: instances, next } = page.await.map_err(|error| self.explain(error))?;
-        Ok(InstancePage { instances, continuation_token: next.map(|next| key.write(&**query, &next)) })
+        page.await.map_err(|error| self.explain(error))
+    }
+
+    /// The token for what follows this entry of a list: for who passes on less of a page than there is.
+    pub async fn token_after<Q: Query>(&self, query: &Q, entry: &Q::Item) -> Result<String, CallError> {
+        Ok(self.token_key().await?.write(query, &query.place(entry)))
+    }
+
+    async fn token_key(&self) -> Result<TokenKey, CallError> {
+        let running = self.running().await?;
+        Ok(TokenKey::new(&running.secret, running.info.number))
     }
 
     /// As [`Hub::list`], for entities.

@@ -310,12 +310,18 @@ pub enum Completed {
 
 impl Hub {
     /// Connects a worker elsewhere.
+    ///
+    /// # Errors
+    /// `TooManyWorkers` when as many as the hub takes are connected already.
     pub async fn connect(&self, profile: WorkerProfile) -> Result<Connection, CallError> {
         let running = self.running().await?;
         let (sender, items) = mpsc::unbounded_channel();
         let id = running.workers.with(&running, |state, now, random| {
             if state.closed {
                 return Err(self.explain(CallError::Closed));
+            }
+            if state.dispatcher.is_full() {
+                return Err(CallError::TooManyWorkers(running.options.dispatch.connections_max));
             }
             let id = state.dispatcher.connect(profile, now, random);
             state.channels.insert(id, sender);
@@ -347,6 +353,13 @@ impl Hub {
         let running = self.running().await?;
         let state = running.workers.state.lock();
         Ok(state.dispatcher.lease_of(token).cloned())
+    }
+
+    /// What returning work under a token that is not out comes to.
+    pub async fn returned(&self, token: Token) -> Result<Completed, CallError> {
+        let running = self.running().await?;
+        let before = running.workers.state.lock().dispatcher.was_returned(token);
+        Ok(if before { Completed::Stale } else { Completed::Unknown })
     }
 
     /// Returns a turn, done. Durable when it is taken.

@@ -16,7 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::measure::{Latencies, thread_cpu_time};
 use crate::hubs::UnknownHub;
-use crate::serve::{Server, bind};
+use crate::serve::{Reflection, Server, bind};
 
 type Client = TaskHubSidecarServiceClient<Channel>;
 
@@ -33,7 +33,7 @@ pub(super) struct Ran {
 /// A server in this process.
 pub(super) async fn serve(hub: &TaskHub) -> anyhow::Result<Server> {
     let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-    Server::start(hub.directory().clone(), vec![listener], UnknownHub::Refuse).await
+    Server::start(hub.directory().clone(), vec![listener], UnknownHub::Refuse, Reflection::Off).await
 }
 
 /// Runs hello sequences against a server, from so many clients.

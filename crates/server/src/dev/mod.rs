@@ -17,7 +17,7 @@ use strandline::TaskHub;
 use board::Board;
 
 use crate::hubs::UnknownHub;
-use crate::serve::{Server, bind};
+use crate::serve::{Reflection, Server, bind};
 use crate::signals;
 use crate::traces::Traces;
 
@@ -107,7 +107,8 @@ async fn serve(hub: &TaskHub, board: &Board, listen: &[SocketAddr]) -> anyhow::R
             }
         }
     }
-    let server = Server::start(hub.directory().clone(), listeners, UnknownHub::Create).await?;
+    let server =
+        Server::start(hub.directory().clone(), listeners, UnknownHub::Create, Reflection::On).await?;
     let addresses: Vec<_> = server.addresses().iter().map(|at| format!("http://{at}")).collect();
     if !addresses.is_empty() {
         board.say(format_args!("gRPC on {}", addresses.join(", ")));

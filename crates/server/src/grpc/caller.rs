@@ -7,7 +7,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use super::TaskHubService;
-use crate::hubs::{DEFAULT_HUB, HubsError};
+use crate::hubs::{DEFAULT_HUB, Hubs, HubsError};
 
 /// Names the task hub.
 pub(crate) const TASK_HUB: &str = "taskhub";
@@ -20,15 +20,23 @@ pub(super) fn text<'a>(metadata: &'a MetadataMap, key: &str) -> Option<&'a str> 
 }
 
 /// The name of the hub that a request is for.
-pub(super) fn hub_name(metadata: &MetadataMap) -> &str {
-    text(metadata, TASK_HUB).unwrap_or(DEFAULT_HUB)
+pub(super) fn hub_name(metadata: &MetadataMap) -> Result<&str, Status> {
+    let Some(name) = metadata.get(TASK_HUB).filter(|name| !name.is_empty()) else { return Ok(DEFAULT_HUB) };
+    // What can't be read must not end up in the default hub.
+    name.to_str()
+        .map_err(|_| Status::invalid_argument(format!("metadata {TASK_HUB:?}: this is not ASCII text")))
 }
 
 impl TaskHubService {
     /// The hub that a request is for.
     pub(super) async fn hub_of<T>(&self, request: &Request<T>) -> Result<Hub, Status> {
-        self.hubs.get(hub_name(request.metadata())).await.map_err(hub_status)
+        hub_of(&self.hubs, request.metadata()).await
     }
+}
+
+/// The hub that a request with this metadata is for.
+pub(super) async fn hub_of(hubs: &Hubs, metadata: &MetadataMap) -> Result<Hub, Status> {
+    hubs.get(hub_name(metadata)?).await.map_err(hub_status)
 }
 
 pub(super) fn hub_status(error: HubsError) -> Status {

@@ -1,5 +1,6 @@
 //! What goes wrong, as gRPC says it.
 
+use strandline_engine::maintenance::MaintenanceError;
 use strandline_engine::runtime::{CallError, ListError};
 use strandline_hub::Refusal;
 use strandline_proto::InvalidMessage;
@@ -34,7 +35,9 @@ impl IntoStatus for CallError {
     fn into_status(self) -> Status {
         match self {
             Self::NoSuchHub(_) => Status::not_found(self.to_string()),
-            Self::OutcomeUnknown | Self::Closed => Status::unavailable(self.to_string()),
+            Self::OutcomeUnknown | Self::Closed | Self::TooManyWorkers(_) => {
+                Status::unavailable(self.to_string())
+            }
         }
     }
 }
@@ -55,6 +58,16 @@ impl IntoStatus for ListError {
                 tracing::error!(%error, "a list could not be read");
                 Status::internal("the tables can't be read: see the server's log")
             }
+        }
+    }
+}
+
+impl IntoStatus for MaintenanceError {
+    fn into_status(self) -> Status {
+        match self {
+            Self::Call(error) => error.into_status(),
+            Self::List(error) => error.into_status(),
+            Self::Refused { refusal, .. } => refusal.into_status(),
         }
     }
 }

@@ -6,6 +6,9 @@ mod error;
 mod history;
 mod hubs;
 mod instances;
+mod maintenance;
+mod management;
+mod pages;
 mod partial;
 mod queries;
 mod service;
@@ -15,15 +18,50 @@ mod work;
 
 use std::sync::Arc;
 
-use strandline_proto::wire::task_hub_sidecar_service_server::TaskHubSidecarServiceServer;
+use strandline_proto::FILE_DESCRIPTOR_SET;
+use strandline_proto::management::management_server::{ManagementServer, SERVICE_NAME as MANAGEMENT_NAME};
+use strandline_proto::wire::task_hub_sidecar_service_server::{SERVICE_NAME, TaskHubSidecarServiceServer};
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
 pub(crate) use waits::Waits;
 
 use crate::hubs::Hubs;
+use crate::serve::Reflection;
 
 /// Largest message taken, in bytes: workers return large turns.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// All services of a server, until it is stopping.
+pub(crate) async fn routes(
+    hubs: Arc<Hubs>,
+    stopping: CancellationToken,
+    reflection: Reflection,
+) -> anyhow::Result<Routes> {
+    let service = TaskHubService::new(hubs.clone(), stopping.clone()).into_server();
+    let management = ManagementServer::new(management::ManagementService::new(hubs));
+    let (mut health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<TaskHubSidecarServiceServer<TaskHubService>>().await;
+    health.set_serving::<ManagementServer<management::ManagementService>>().await;
+    tokio::spawn(async move {
+        stopping.cancelled().await;
+        // Whoever watches learns it, and that it was the last word. The empty name is the server as a whole.
+        for name in ["", SERVICE_NAME, MANAGEMENT_NAME] {
+            health.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
+            health.clear_service_status(name).await;
+        }
+    });
+    let routes = Routes::new(service).add_service(management).add_service(health_service);
+    Ok(match reflection {
+        Reflection::Off => routes,
+        Reflection::On => routes.add_service(
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .build_v1()?,
+        ),
+    })
+}
 
 /// The service over the hubs of this server.
 pub(crate) struct TaskHubService {

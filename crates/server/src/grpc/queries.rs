@@ -1,19 +1,16 @@
-//! Lists of instances, and purging many of them.
+//! Lists of instances and entities.
 
 use std::sync::Arc;
 
-use strandline_hub::InstanceStatus;
-use strandline_hub::query::{InstanceQuery, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
-use strandline_model::RuntimeStatus;
+use strandline_engine::runtime::{EntityPage, Hub, InstancePage};
+use strandline_hub::query::{Cursor, EntityQuery, InstanceQuery, Order};
+use strandline_model::{InstanceId, RuntimeStatus, Timestamp};
 use strandline_proto::{status as statuses, time, wire};
 use tonic::{Request, Response, Status};
 
-use super::TaskHubService;
 use super::error::status;
 use super::state::{self, Payloads};
-
-/// Bytes of instances on one page after which it is closed, well below what clients receive in one message.
-const PAGE_BYTES: usize = 2 * 1024 * 1024;
+use super::{TaskHubService, entities, pages};
 
 impl TaskHubService {
     pub(super) async fn query(
@@ -30,28 +27,134 @@ impl TaskHubService {
             ..InstanceQuery::default()
         };
         let payloads = Payloads::wanted(asked.fetch_inputs_and_outputs);
-        let token = asked.continuation_token.as_deref().filter(|token| !token.is_empty());
-        let size = page_size(asked.max_instance_count, "InstanceQuery.maxInstanceCount")?;
-        let page = hub.list(&Arc::new(query), token, size).await.map_err(status)?;
-        let instances: &[InstanceStatus] = &page.instances;
-        let _ = PAGE_BYTES;
-        Ok(Response::new(wire::QueryInstancesResponse {
-            orchestration_state: instances.iter().map(|i| state::to_wire(i, payloads)).collect(),
-            continuation_token: page.continuation_token,
+        let size = pages::size(asked.max_instance_count, "InstanceQuery.maxInstanceCount")?;
+        let token = pages::token(&asked.continuation_token);
+        let (orchestration_state, continuation_token) =
+            instances(&hub, &Arc::new(query), token, size, payloads).await?;
+        Ok(Response::new(wire::QueryInstancesResponse { orchestration_state, continuation_token }))
+    }
+
+    /// What is over, in the order in which it ended.
+    pub(super) async fn ids(
+        &self,
+        request: Request<wire::ListInstanceIdsRequest>,
+    ) -> Result<Response<wire::ListInstanceIdsResponse>, Status> {
+        let hub = self.hub_of(&request).await?;
+        let asked = request.into_inner();
+        let query = InstanceQuery {
+            statuses: asked.runtime_status.iter().map(read_status).collect::<Result<_, _>>()?,
+            completed_from: asked.completed_time_from.map(time::from_wire),
+            completed_to: asked.completed_time_to.map(time::from_wire),
+            order_by: Some(Order::Completed),
+            ..InstanceQuery::default()
+        };
+        let size = pages::size(asked.page_size, "ListInstanceIdsRequest.pageSize")?;
+        let after = pages::token(&asked.last_instance_key).map(read_key).transpose()?;
+        let page = hub.list_after(&Arc::new(query), after, size).await.map_err(status)?;
+        Ok(Response::new(wire::ListInstanceIdsResponse {
+            instance_ids: page.items.iter().map(|instance| instance.id.to_string()).collect(),
+            last_instance_key: page.next.as_ref().and_then(key),
         }))
     }
+
+    pub(super) async fn query_entities_of(
+        &self,
+        request: Request<wire::QueryEntitiesRequest>,
+    ) -> Result<Response<wire::QueryEntitiesResponse>, Status> {
+        let hub = self.hub_of(&request).await?;
+        let asked = request.into_inner().query.unwrap_or_default();
+        let query = Arc::new(EntityQuery {
+            id_prefix: asked.instance_id_starts_with.as_deref().filter(|p| !p.is_empty()).map(entity_prefix),
+            modified_from: asked.last_modified_from.map(time::from_wire),
+            modified_to: asked.last_modified_to.map(time::from_wire),
+            transient: asked.include_transient,
+        });
+        let size = pages::size(asked.page_size.unwrap_or_default(), "EntityQuery.pageSize")?;
+        let token = pages::token(&asked.continuation_token);
+        let EntityPage { entities, continuation_token } =
+            hub.list_entities(&query, token, size).await.map_err(status)?;
+        let mut found: Vec<_> =
+            entities.iter().map(|entity| entities::metadata(entity, asked.include_state)).collect();
+        let count = pages::fitting(&found);
+        let continuation_token = match entities.get(count - 1).filter(|_| count < found.len()) {
+            Some(last) => Some(hub.token_after(&*query, last).await.map_err(status)?),
+            None => continuation_token,
+        };
+        found.truncate(count);
+        Ok(Response::new(wire::QueryEntitiesResponse { entities: found, continuation_token }))
+    }
+}
+
+/// A page of instances that fits one message, and where the next one begins.
+pub(super) async fn instances(
+    hub: &Hub,
+    query: &Arc<InstanceQuery>,
+    token: Option<&str>,
+    size: usize,
+    payloads: Payloads,
+) -> Result<(Vec<wire::OrchestrationState>, Option<String>), Status> {
+    let InstancePage { instances, continuation_token } =
+        hub.list(query, token, size).await.map_err(status)?;
+    let mut states: Vec<_> = instances.iter().map(|i| state::to_wire(i, payloads)).collect();
+    let count = pages::fitting(&states);
+    let continuation_token = match instances.get(count - 1).filter(|_| count < states.len()) {
+        Some(last) => Some(hub.token_after(&**query, last).await.map_err(status)?),
+        None => continuation_token,
+    };
+    states.truncate(count);
+    Ok((states, continuation_token))
 }
 
 pub(super) fn read_status(number: &i32) -> Result<RuntimeStatus, Status> {
     statuses::from_wire(*number, "runtimeStatus").map_err(status)
 }
 
-/// The size of a page; 0 leaves it to the server.
-pub(super) fn page_size(asked: i32, field: &str) -> Result<usize, Status> {
-    match usize::try_from(asked) {
-        Ok(0) => Ok(PAGE_SIZE_DEFAULT),
-        // What does not fit one page follows on the next.
-        Ok(size) => Ok(size.min(PAGE_SIZE_MAX)),
-        Err(_) => Err(Status::invalid_argument(format!("{field} is {asked}: give 0 or more"))),
+/// Names of entities are kept in lower case, keys as they are.
+fn entity_prefix(prefix: &str) -> String {
+    match prefix.strip_prefix('@').and_then(|rest| rest.split_once('@')) {
+        Some((name, key)) => format!("@{}@{key}", name.to_lowercase()),
+        None => prefix.to_lowercase(),
+    }
+}
+
+/// Where a page of ids ends, as text: when that instance ended, in seconds, and its id. SDKs' own tests
+/// look for the id in it.
+fn key(place: &Cursor) -> Option<String> {
+    let Cursor::Completed { completed, id } = place else { return None };
+    Some(format!("{}.{:09}|{id}", completed.seconds, completed.nanos))
+}
+
+fn read_key(key: &str) -> Result<Cursor, Status> {
+    let read = |key: &str| {
+        let (completed, id) = key.split_once('|')?;
+        let (seconds, nanos) = completed.split_once('.')?;
+        let nanos = nanos.parse().ok().filter(|nanos| *nanos < 1_000_000_000)?;
+        let completed = Timestamp { seconds: seconds.parse().ok()?, nanos };
+        Some(Cursor::Completed { completed, id: InstanceId::new(id).ok()? })
+    };
+    let text = "ListInstanceIdsRequest.lastInstanceKey: pass on what a page came with, unchanged";
+    read(key).ok_or_else(|| Status::invalid_argument(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_bring_back_their_place() {
+        let id = InstanceId::trusted("a|b.größe");
+        for completed in [Timestamp::EPOCH, Timestamp { seconds: -3, nanos: 999_999_999 }] {
+            let place = Cursor::Completed { completed, id: id.clone() };
+            assert_eq!(read_key(&key(&place).unwrap()).unwrap(), place);
+        }
+        for wrong in ["", "|", "1|a", "1.x|a", "1.1000000000|a", "1.0|", "x.0|a"] {
+            assert_eq!(read_key(wrong).unwrap_err().code(), tonic::Code::InvalidArgument, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn prefixes_fold_names_only() {
+        assert_eq!(entity_prefix("@Counter@Key"), "@counter@Key");
+        assert_eq!(entity_prefix("@Count"), "@count");
     }
 }

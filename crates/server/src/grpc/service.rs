@@ -44,8 +44,7 @@ impl TaskHubSidecarService for TaskHubService {
         &self,
         request: Request<wire::RestartInstanceRequest>,
     ) -> Result<Response<wire::RestartInstanceResponse>, Status> {
-        let _ = request;
-        Err(Status::unimplemented("restart_instance"))
+        self.restart(request).await
     }
 
     async fn wait_for_instance_start(
@@ -101,16 +100,14 @@ impl TaskHubSidecarService for TaskHubService {
         &self,
         request: Request<wire::ListInstanceIdsRequest>,
     ) -> Result<Response<wire::ListInstanceIdsResponse>, Status> {
-        let _ = request;
-        Err(Status::unimplemented("list_instance_ids"))
+        self.ids(request).await
     }
 
     async fn purge_instances(
         &self,
         request: Request<wire::PurgeInstancesRequest>,
     ) -> Result<Response<wire::PurgeInstancesResponse>, Status> {
-        let _ = request;
-        Err(Status::unimplemented("purge_instances"))
+        self.purge(request).await
     }
 
     async fn get_work_items(
@@ -180,16 +177,14 @@ impl TaskHubSidecarService for TaskHubService {
         &self,
         request: Request<wire::QueryEntitiesRequest>,
     ) -> Result<Response<wire::QueryEntitiesResponse>, Status> {
-        let _ = request;
-        Err(Status::unimplemented("query_entities"))
+        self.query_entities_of(request).await
     }
 
     async fn clean_entity_storage(
         &self,
         request: Request<wire::CleanEntityStorageRequest>,
     ) -> Result<Response<wire::CleanEntityStorageResponse>, Status> {
-        let _ = request;
-        Err(Status::unimplemented("clean_entity_storage"))
+        self.clean_entities(request).await
     }
 
     async fn abandon_task_activity_work_item(
@@ -220,7 +215,6 @@ impl TaskHubSidecarService for TaskHubService {
         &self,
         request: Request<wire::SkipGracefulOrchestrationTerminationsRequest>,
     ) -> Result<Response<wire::SkipGracefulOrchestrationTerminationsResponse>, Status> {
-        let _ = request;
-        Err(Status::unimplemented("skip_graceful_orchestration_terminations"))
+        self.skip_graceful_terminations(request).await
     }
 }

@@ -9,7 +9,7 @@ use prost::Message as _;
 use strandline_engine::dispatch::{Filters, ItemKey, Kind, Slots, Token, Versions, WorkerProfile};
 use strandline_engine::runtime::{Completed, Connection, Hub, Work, WorkItem};
 use strandline_engine::worker::{Turn, TurnOutcome};
-use strandline_model::{Action, ActionKind, Completion, EventKind, ExecutionId, InstanceId};
+use strandline_model::{Action, ActionKind, Completion, EventKind, ExecutionId, HistoryEvent, InstanceId};
 use strandline_proto::wire::work_item::Request as Item;
 use strandline_proto::{Execution, action, activity, entity, history, outcome, trace, wire};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,7 @@ impl TaskHubService {
         let id = text(&metadata, WORKER_ID)
             .or(Some(asked.worker_instance_id.as_str()).filter(|id| !id.is_empty()));
         let sdk = text(&metadata, "x-user-agent").or_else(|| text(&metadata, "user-agent"));
+        let rewinds = Rewinds::of(sdk.unwrap_or_default());
         let profile = WorkerProfile {
             id: id.or(peer.as_deref()).unwrap_or("unknown").chars().take(200).collect(),
             sdk: sdk.map(|sdk| sdk.chars().take(200).collect()),
@@ -52,7 +53,7 @@ impl TaskHubService {
         };
         tracing::info!(hub = hub.info().name, worker = profile.id, sdk = ?profile.sdk, "a worker connects");
         let connection = hub.connect(profile).await.map_err(status)?;
-        let feed = Feed { hub, connection, streams_history, stopping: self.stopping.clone() };
+        let feed = Feed { hub, connection, streams_history, rewinds, stopping: self.stopping.clone() };
         let items = stream::unfold(Some(feed), |feed| async move {
             let mut feed = feed?;
             match feed.next().await {
@@ -83,7 +84,9 @@ impl TaskHubService {
             return Ok(done());
         }
         self.partials.complete(token, &mut response);
-        let Some(lease) = hub.lease(token).await.map_err(status)? else { return stale() };
+        let Some(lease) = hub.lease(token).await.map_err(status)? else {
+            return completed(hub.returned(token).await.map_err(status)?);
+        };
         let outcome = match turn_outcome(&id, lease.execution, response) {
             Ok(outcome) => outcome,
             Err(problem) => {
@@ -115,7 +118,9 @@ impl TaskHubService {
         let hub = self.hub_of(&request).await?;
         let result = request.into_inner();
         let Some(token) = parse(&result.completion_token) else { return stale() };
-        let Some(lease) = hub.lease(token).await.map_err(status)? else { return stale() };
+        let Some(lease) = hub.lease(token).await.map_err(status)? else {
+            return completed(hub.returned(token).await.map_err(status)?);
+        };
         if result.requires_state {
             return abandoned(hub.abandon(token, Kind::Entity).await).map(|()| done());
         }
@@ -164,6 +169,7 @@ fn turn_outcome(
     let custom_status = match response.custom_status {
         // Each replay computes it anew; only across a continue-as-new is the old one kept.
         None if goes_on => None,
+        _ if response.custom_status_unchanged => None,
         custom_status => Some(custom_status),
     };
     let span = response.orchestration_trace_context.map(trace::span_from_wire);
@@ -261,6 +267,7 @@ struct Feed {
     hub: Hub,
     connection: Connection,
     streams_history: bool,
+    rewinds: Rewinds,
     stopping: CancellationToken,
 }
 
@@ -283,7 +290,9 @@ impl Feed {
     async fn to_wire(&self, item: WorkItem) -> Result<wire::WorkItem, Status> {
         let WorkItem { token, work } = item;
         let request = match work {
-            Work::Turn(turn) => Item::OrchestratorRequest(turn_to_wire(*turn, self.streams_history)),
+            Work::Turn(turn) => {
+                Item::OrchestratorRequest(turn_to_wire(*turn, self.streams_history, self.rewinds))
+            }
             Work::Activity(activity) => Item::ActivityRequest(activity_to_wire(&activity)),
             Work::Entity(batch) => {
                 let now = self.hub.now().await.map_err(status)?;
@@ -298,10 +307,32 @@ impl Feed {
     }
 }
 
-fn turn_to_wire(turn: Turn, streams_history: bool) -> wire::OrchestratorRequest {
+/// Whether a worker is shown that its instance was rewound. The hub has seen to all that follows from it;
+/// some SDKs fail at an event they don't know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rewinds {
+    Shown,
+    LeftOut,
+}
+
+impl Rewinds {
+    /// For workers with this user agent.
+    fn of(agent: &str) -> Self {
+        let agent = agent.to_ascii_lowercase();
+        let java = agent.contains("java") && !agent.contains("javascript");
+        if java || agent.starts_with("grpc-go") { Self::LeftOut } else { Self::Shown }
+    }
+
+    fn show(self, event: &HistoryEvent) -> bool {
+        self == Self::Shown || !matches!(event.kind(), EventKind::ExecutionRewound(_))
+    }
+}
+
+fn turn_to_wire(turn: Turn, streams_history: bool, rewinds: Rewinds) -> wire::OrchestratorRequest {
     let of = Execution { instance_id: turn.instance.as_str(), execution_id: turn.execution };
     let events = |events: &[_]| -> Vec<_> {
-        events.iter().map(|e: &std::sync::Arc<_>| history::to_wire(e, of)).collect()
+        let shown = events.iter().filter(|e: &&std::sync::Arc<_>| rewinds.show(e));
+        shown.map(|e| history::to_wire(e, of)).collect()
     };
     let mut past_events = events(turn.past.as_deref().unwrap_or_default());
     let requires_history_streaming = streams_history

@@ -41,7 +41,7 @@ pub(crate) struct Peer {
 }
 
 /// Opens a port.
-pub(crate) async fn bind(at: SocketAddr) -> anyhow::Result<TcpListener> {
+pub async fn bind(at: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(at).await.with_context(|| {
         format!("can't listen on {at}: stop what uses the port, or choose another one with --listen")
     })

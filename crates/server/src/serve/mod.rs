@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use strandline::DataDirectory;
 
-pub(crate) use listen::bind;
-pub(crate) use server::Server;
+pub use listen::bind;
+pub use server::{Reflection, Server};
 
 use crate::hubs::UnknownHub;
 use crate::signals;
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     for at in listen {
         listeners.push(bind(at).await?);
     }
-    let server = Server::start(directory.clone(), listeners, unknown).await?;
+    let server = Server::start(directory.clone(), listeners, unknown, Reflection::Off).await?;
     for address in server.addresses() {
         println!("listening on {address}");
     }

@@ -69,7 +69,7 @@ fn list<T: Ticket>(
             query,
             after: after.as_ref(),
             hidden: overlays.hidden(),
-            budget: Budget { rows: ROWS, time: None },
+            budget: Budget { rows: ROWS, ..Budget::UNLIMITED },
         };
         let tables = store.list(&scan, <Overlays>::wanted(LIMIT))?;
         let Page { items, next } = overlays.merge(query, tables, LIMIT);

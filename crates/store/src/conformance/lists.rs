@@ -161,12 +161,15 @@ fn check<S: Store>(store: &S, hub: u32, told: &BTreeMap<String, Told>, rows: usi
     let some = told.keys().step_by(3).map(|id| InstanceId::trusted(id.as_str())).collect();
     for hidden in [BTreeSet::new(), some] {
         for query in queries() {
-            let budget = Budget { rows, time: None };
+            let budget = Budget { rows, ..Budget::UNLIMITED };
             let scan = Scan { hub, query: &query, after: None, hidden: &hidden, budget };
             let expected = expected(&query, told, &hidden);
             for limit in [1, 7, 1000] {
                 assert_eq!(listed(store, scan, limit), expected, "{query:?} in pages of {limit}");
             }
+            // Each page holds one at least, however large.
+            let budget = Budget { bytes: 1, ..budget };
+            assert_eq!(listed(store, Scan { budget, ..scan }, 7), expected, "{query:?} in small pages");
             assert_eq!(counted(store, scan), expected.len() as u64, "{query:?}");
         }
     }
@@ -232,7 +235,7 @@ pub fn short_budgets_get_to_the_end<S: Store>(open: impl Fn() -> S) {
         check(&store, hub, &population(0), rows);
     }
     let none = InstanceQuery { parent: Some(InstanceId::trusted("nobody")), ..InstanceQuery::default() };
-    let (hidden, budget) = (BTreeSet::new(), Budget { rows: 10, time: None });
+    let (hidden, budget) = (BTreeSet::new(), Budget { rows: 10, ..Budget::UNLIMITED });
     let scan = Scan { hub, query: &none, after: None, hidden: &hidden, budget };
     let page = store.list(&scan, 100).unwrap();
     assert!(page.items.is_empty() && page.next.is_some(), "an empty page says where it stopped");

@@ -1,0 +1,265 @@
+//! `strandline.v1.Management`: what the Durable Task protocol has no method for. It changes nothing.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use strandline_engine::dispatch::{ConnectedWorker, Filters, Kind, Versions};
+use strandline_engine::pipeline::{Answer, Read};
+use strandline_engine::runtime::Hub;
+use strandline_engine::worker::Worker;
+use strandline_hub::query::InstanceQuery;
+use strandline_hub::{EntityStatus, Refusal};
+use strandline_proto::management as wire;
+use strandline_proto::management::management_server::Management;
+use strandline_proto::{Execution, history, ids, time};
+use tonic::{Request, Response, Status};
+
+use super::caller::{self, hub_status};
+use super::error::status;
+use super::instances::instance_id;
+use super::pages::{self, PAGE_BYTES};
+use super::queries::{self, read_status};
+use super::state::Payloads;
+use crate::hubs::Hubs;
+
+/// Most events of one answer, and how many if a request leaves it to the server.
+const EVENTS: u32 = 1_000;
+
+/// Looks into the hubs of this server.
+pub(super) struct ManagementService {
+    hubs: Arc<Hubs>,
+}
+
+impl ManagementService {
+    pub(super) fn new(hubs: Arc<Hubs>) -> Self {
+        Self { hubs }
+    }
+
+    async fn hub_of<T>(&self, request: &Request<T>) -> Result<Hub, Status> {
+        caller::hub_of(&self.hubs, request.metadata()).await
+    }
+}
+
+#[tonic::async_trait]
+impl Management for ManagementService {
+    async fn list_hubs(
+        &self,
+        _: Request<wire::ListHubsRequest>,
+    ) -> Result<Response<wire::ListHubsResponse>, Status> {
+        let hubs = self.hubs.list().await.map_err(hub_status)?;
+        let hub = |(info, hub): (strandline_store::HubInfo, Option<Hub>)| wire::Hub {
+            name: info.name,
+            partitions: u32::from(info.partitions),
+            running: hub.map_or(0, |hub| u32::from(hub.running_partitions())),
+        };
+        Ok(Response::new(wire::ListHubsResponse { hubs: hubs.into_iter().map(hub).collect() }))
+    }
+
+    async fn list_workers(
+        &self,
+        request: Request<wire::ListWorkersRequest>,
+    ) -> Result<Response<wire::ListWorkersResponse>, Status> {
+        let hub = self.hub_of(&request).await?;
+        let name = &hub.info().name;
+        let connected = hub.workers().await.map_err(status)?;
+        let mut workers: Vec<_> = connected.iter().map(|worker| connected_to_wire(worker, name)).collect();
+        workers.extend(hub.worker().map(|worker| local_to_wire(&*worker, &hub)));
+        workers.sort_by(|a, b| (&a.id, &a.peer).cmp(&(&b.id, &b.peer)));
+        Ok(Response::new(wire::ListWorkersResponse { workers }))
+    }
+
+    async fn list_instances(
+        &self,
+        request: Request<wire::ListInstancesRequest>,
+    ) -> Result<Response<wire::ListInstancesResponse>, Status> {
+        let hub = self.hub_of(&request).await?;
+        let asked = request.into_inner();
+        let query = Arc::new(filter(asked.filter)?);
+        let size = i32::try_from(asked.page_size).unwrap_or(i32::MAX);
+        let size = pages::size(size, "ListInstancesRequest.page_size")?;
+        let (token, payloads) =
+            (pages::token(&asked.continuation_token), Payloads::wanted(asked.with_payloads));
+        let (instances, continuation_token) = queries::instances(&hub, &query, token, size, payloads).await?;
+        Ok(Response::new(wire::ListInstancesResponse { instances, continuation_token }))
+    }
+
+    async fn count_instances(
+        &self,
+        request: Request<wire::CountInstancesRequest>,
+    ) -> Result<Response<wire::CountInstancesResponse>, Status> {
+        let hub = self.hub_of(&request).await?;
+        let query = Arc::new(filter(request.into_inner().filter)?);
+        let count = hub.count(&query).await.map_err(status)?;
+        Ok(Response::new(wire::CountInstancesResponse { count }))
+    }
+
+    async fn get_history(
+        &self,
+        request: Request<wire::GetHistoryRequest>,
+    ) -> Result<Response<wire::GetHistoryResponse>, Status> {
+        let hub = self.hub_of(&request).await?;
+        let asked = request.into_inner();
+        let id = instance_id(&asked.instance_id, "GetHistoryRequest.instance_id")?;
+        let execution = asked.execution_id.as_deref().filter(|text| !text.is_empty());
+        let execution = execution.map(|text| ids::from_wire(text, "GetHistoryRequest.execution_id"));
+        let execution = execution.transpose().map_err(status)?;
+        let max = if asked.max == 0 { EVENTS } else { asked.max.min(EVENTS) };
+        let read = Read::History { from: asked.from as usize, max: max as usize };
+        let Answer::History(Some(page)) = hub.read(&id, read).await.map_err(status)? else {
+            return Err(status(Refusal::NotFound));
+        };
+        if execution.is_some_and(|execution| execution != page.execution) {
+            let text = "this execution is not the instance's current one any more: read its history anew";
+            return Err(Status::aborted(text));
+        }
+        let of = Execution { instance_id: id.as_str(), execution_id: page.execution };
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        for event in &page.events {
+            let event = history::to_wire(event, of);
+            bytes += event.encoded_len();
+            if bytes > PAGE_BYTES && !events.is_empty() {
+                break;
+            }
+            events.push(event);
+        }
+        Ok(Response::new(wire::GetHistoryResponse {
+            execution_id: page.execution.to_string(),
+            total: u32::try_from(page.total).unwrap_or(u32::MAX),
+            events,
+        }))
+    }
+
+    async fn get_entity_status(
+        &self,
+        request: Request<wire::GetEntityStatusRequest>,
+    ) -> Result<Response<wire::EntityStatus>, Status> {
+        let hub = self.hub_of(&request).await?;
+        let id = request.into_inner().id;
+        let id = ids::entity_from_wire(&id, "GetEntityStatusRequest.id").map_err(status)?;
+        match hub.read(&id.instance_id(), Read::Entity).await.map_err(status)? {
+            Answer::Entity(Some(entity)) => Ok(Response::new(entity_to_wire(&entity))),
+            _ => Err(Status::not_found(format!("there is nothing of entity {id}"))),
+        }
+    }
+}
+
+fn filter(filter: Option<wire::InstanceFilter>) -> Result<InstanceQuery, Status> {
+    let filter = filter.unwrap_or_default();
+    let parent = filter.parent.map(|id| instance_id(&id, "InstanceFilter.parent")).transpose()?;
+    Ok(InstanceQuery {
+        statuses: filter.statuses.iter().map(read_status).collect::<Result<_, _>>()?,
+        name: filter.name,
+        created_from: filter.created_from.map(time::from_wire),
+        created_to: filter.created_to.map(time::from_wire),
+        completed_from: filter.completed_from.map(time::from_wire),
+        completed_to: filter.completed_to.map(time::from_wire),
+        id_prefix: filter.id_prefix.filter(|prefix| !prefix.is_empty()),
+        tags: filter.tags,
+        parent,
+        order_by: None,
+    })
+}
+
+fn connected_to_wire(worker: &ConnectedWorker, hub: &str) -> wire::Worker {
+    let profile = &worker.profile;
+    let (sdk, sdk_version) = user_agent(profile.sdk.as_deref().unwrap_or_default());
+    let service = |kind: Kind| {
+        let names = profile.filters.as_ref().map(|filters| names(filters, kind));
+        wire::Service {
+            all: names.is_none(),
+            names: names.unwrap_or_default(),
+            capacity: u32::try_from(profile.slots.of(kind)).ok(),
+            in_flight: u32::try_from(worker.in_flight[kind as usize]).unwrap_or(u32::MAX),
+        }
+    };
+    wire::Worker {
+        id: profile.id.clone(),
+        hub: hub.to_owned(),
+        sdk,
+        sdk_version,
+        connected_since: Some(time::to_wire(worker.since)),
+        peer: profile.peer.clone().unwrap_or_default(),
+        orchestrators: Some(service(Kind::Orchestration)),
+        activities: Some(service(Kind::Activity)),
+        entities: Some(service(Kind::Entity)),
+    }
+}
+
+/// The worker inside this process. What it takes on at a time is bounded by the hub, not by itself.
+fn local_to_wire(worker: &dyn Worker, hub: &Hub) -> wire::Worker {
+    let served = |names: Vec<String>, capacity: Option<usize>, in_flight: usize| wire::Service {
+        all: false,
+        names: names.into_iter().map(|name| wire::ServedName { name, versions: Vec::new() }).collect(),
+        capacity: capacity.and_then(|most| u32::try_from(most).ok()),
+        in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+    };
+    let options = hub.options();
+    wire::Worker {
+        id: "in-process".to_owned(),
+        hub: hub.info().name.clone(),
+        sdk: "strandline".to_owned(),
+        sdk_version: env!("CARGO_PKG_VERSION").to_owned(),
+        connected_since: None,
+        peer: String::new(),
+        orchestrators: Some(served(worker.orchestrators(), Some(options.turns_max), 0)),
+        activities: Some(served(
+            worker.activities(),
+            Some(options.activities_max),
+            hub.running_activities().len(),
+        )),
+        entities: Some(served(worker.entities(), Some(options.entities_max), 0)),
+    }
+}
+
+fn names(filters: &Filters, kind: Kind) -> Vec<wire::ServedName> {
+    let by_name = match kind {
+        Kind::Orchestration => &filters.orchestrations,
+        Kind::Activity => &filters.activities,
+        Kind::Entity => {
+            let name = |name: &String| wire::ServedName { name: name.clone(), versions: Vec::new() };
+            return filters.entities.iter().map(name).collect();
+        }
+    };
+    let served = |(name, versions): (&String, &Versions)| wire::ServedName {
+        name: name.clone(),
+        versions: match versions {
+            Versions::Any => Vec::new(),
+            Versions::Only(versions) => versions.iter().cloned().collect(),
+        },
+    };
+    by_name.iter().map(served).collect()
+}
+
+/// `name/version (comment)`, of which there may be several: the first is the SDK.
+fn user_agent(text: &str) -> (String, String) {
+    let product = text.split_whitespace().next().unwrap_or_default();
+    let (name, version) = product.split_once('/').unwrap_or((product, ""));
+    (name.to_owned(), version.to_owned())
+}
+
+fn entity_to_wire(entity: &EntityStatus) -> wire::EntityStatus {
+    wire::EntityStatus {
+        id: entity.id.to_string(),
+        state: entity.state.as_deref().map(str::to_owned),
+        last_modified: Some(time::to_wire(entity.modified)),
+        queue_length: entity.backlog as u64,
+        locked_by: entity.locked_by.as_ref().map(|owner| wire::LockOwner {
+            instance_id: owner.instance_id.clone(),
+            execution_id: ids::bytes_to_wire(&owner.execution_id).unwrap_or_default(),
+            section_id: owner.section_id.clone(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_user_agents() {
+        let pair = |name: &str, version: &str| (name.to_owned(), version.to_owned());
+        assert_eq!(user_agent("grpc-python/1.71.0 grpc-c/46.0 (linux)"), pair("grpc-python", "1.71.0"));
+        assert_eq!(user_agent("durabletask"), pair("durabletask", ""));
+        assert_eq!(user_agent(""), pair("", ""));
+    }
+}
