@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use exit::Failure;
 
 pub use hubs::UnknownHub;
-pub use serve::{Reflection, Server, bind};
+pub use serve::{Reflection, Server, ServerOptions, bind};
 
 /// Durable functions: orchestrations written as ordinary code that survive any crash.
 #[derive(Parser)]

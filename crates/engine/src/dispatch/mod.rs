@@ -465,7 +465,6 @@ impl Dispatcher {
     pub fn abandon(&mut self, token: Token, now: Timestamp, random: &mut dyn FnMut() -> u128) -> bool {
         let Some(lease) = self.end(token, random) else { return false };
         let later = self.attempts.refused(lease.item.key(), lease.connection, now);
-        self.remember(token);
         match self.give_back(lease) {
             // The partition offers it again; until then the delay is remembered.
             None => {}
@@ -486,7 +485,6 @@ impl Dispatcher {
         let Some(lease) = self.end(token, random) else { return false };
         let key = lease.item.key();
         let later = self.attempts.refused(key.clone(), lease.connection, now);
-        self.remember(token);
         if let Verdict::Fail(_) = self.attempts.lost(key, 0, self.config.deliveries_max, now) {
             self.fail(lease, Poison::BadAnswers { problem: problem.to_owned() });
         } else if let Some(item) = self.give_back(lease) {

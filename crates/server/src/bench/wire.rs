@@ -15,8 +15,9 @@ use tokio::task::LocalSet;
 use tonic::transport::{Channel, Endpoint};
 
 use super::measure::{Latencies, thread_cpu_time};
+use crate::access::Access;
 use crate::hubs::UnknownHub;
-use crate::serve::{Reflection, Server, bind};
+use crate::serve::{Reflection, Server, ServerOptions, bind};
 
 type Client = TaskHubSidecarServiceClient<Channel>;
 
@@ -33,7 +34,9 @@ pub(super) struct Ran {
 /// A server in this process.
 pub(super) async fn serve(hub: &TaskHub) -> anyhow::Result<Server> {
     let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-    Server::start(hub.directory().clone(), vec![listener], UnknownHub::Refuse, Reflection::Off).await
+    let options =
+        ServerOptions { unknown: UnknownHub::Refuse, reflection: Reflection::Off, access: Access::open() };
+    Server::start(hub.directory().clone(), vec![listener], options).await
 }
 
 /// Runs hello sequences against a server, from so many clients.

@@ -16,8 +16,9 @@ use strandline::TaskHub;
 
 use board::Board;
 
+use crate::access::{Access, Bind, Purpose, check_bind};
 use crate::hubs::UnknownHub;
-use crate::serve::{Reflection, Server, bind};
+use crate::serve::{Reflection, Server, ServerOptions, bind};
 use crate::signals;
 use crate::traces::Traces;
 
@@ -93,10 +94,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 async fn serve(hub: &TaskHub, board: &Board, listen: &[SocketAddr]) -> anyhow::Result<Server> {
     let mut listeners = Vec::new();
     for at in listen {
-        anyhow::ensure!(
-            at.ip().is_loopback(),
-            "`dev` asks nobody for a key, so it listens on this machine only, not on {at}: use `serve`"
-        );
+        let bind_to =
+            Bind { address: *at, purpose: Purpose::Development, keys: false, tls: false, insecure: false };
+        check_bind(bind_to)?;
         listeners.push(bind(*at).await?);
     }
     for port in PORTS.iter().filter(|_| listen.is_empty()) {
@@ -107,8 +107,9 @@ async fn serve(hub: &TaskHub, board: &Board, listen: &[SocketAddr]) -> anyhow::R
             }
         }
     }
-    let server =
-        Server::start(hub.directory().clone(), listeners, UnknownHub::Create, Reflection::On).await?;
+    let options =
+        ServerOptions { unknown: UnknownHub::Create, reflection: Reflection::On, access: Access::open() };
+    let server = Server::start(hub.directory().clone(), listeners, options).await?;
     let addresses: Vec<_> = server.addresses().iter().map(|at| format!("http://{at}")).collect();
     if !addresses.is_empty() {
         board.say(format_args!("gRPC on {}", addresses.join(", ")));

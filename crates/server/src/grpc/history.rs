@@ -14,6 +14,8 @@ use tonic::{Request, Response, Status};
 use super::TaskHubService;
 use super::error::status;
 use super::instances::instance_id;
+use crate::access::Caller;
+use crate::keys::Permission;
 
 pub(super) type HistoryChunks = Pin<Box<dyn Stream<Item = Result<wire::HistoryChunk, Status>> + Send>>;
 
@@ -46,7 +48,11 @@ impl TaskHubService {
         request: Request<wire::StreamInstanceHistoryRequest>,
     ) -> Result<Response<HistoryChunks>, Status> {
         let hub = self.hub_of(&request).await?;
+        let caller = Caller::of(request.extensions())?.clone();
         let request = request.into_inner();
+        if !request.for_work_item_processing {
+            caller.principal().require(Permission::Read, "reading a history")?;
+        }
         let id = instance_id(&request.instance_id, "StreamInstanceHistoryRequest.instanceId")?;
         let execution = match request.execution_id.as_deref().filter(|text| !text.is_empty()) {
             Some(text) => {
@@ -71,7 +77,7 @@ impl TaskHubService {
                 Err(error) => Some((Err(error), None)),
             }
         });
-        Ok(Response::new(Box::pin(chunks)))
+        Ok(Response::new(caller.guard(chunks)))
     }
 }
 

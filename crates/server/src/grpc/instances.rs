@@ -9,7 +9,8 @@ use tonic::{Request, Response, Status};
 
 use super::error::status;
 use super::state::{self, Payloads};
-use super::{TaskHubService, caller, waits};
+use super::{TaskHubService, waits};
+use crate::access::Caller;
 use crate::serve::listen::Peer;
 
 /// Reads an instance id; `field` names it.
@@ -70,7 +71,8 @@ impl TaskHubService {
         read: Read,
     ) -> Result<Response<wire::GetInstanceResponse>, Status> {
         let hub = self.hub_of(&request).await?;
-        let deadline = caller::deadline(request.metadata());
+        let deadline = super::caller::deadline(request.metadata());
+        let caller = Caller::of(request.extensions())?.clone();
         let waits = request.extensions().get::<Peer>().map(|peer| peer.waits.clone()).unwrap_or_default();
         let request = request.into_inner();
         let id = instance_id(&request.instance_id, "GetInstanceRequest.instanceId")?;
@@ -81,13 +83,14 @@ impl TaskHubService {
         };
         let found = tokio::select! {
             found = read_status(&hub, &id, read) => found?,
-            () = caller::passed(deadline) => {
+            () = super::caller::passed(deadline) => {
                 return Err(Status::deadline_exceeded("the instance did not get there in time"));
             }
             () = waits::displaced(displaced.as_ref()) => {
                 let text = "too many calls on this connection wait without a deadline: the oldest ends";
                 return Err(Status::deadline_exceeded(text));
             }
+            error = caller.turned_away(), if read != Read::Status => return Err(error.into()),
             () = self.stopping.cancelled() => return Err(Status::unavailable("the server stops: ask again later")),
         };
         let orchestration_state = found.map(|instance| state::to_wire(&instance, payloads));

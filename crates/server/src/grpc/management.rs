@@ -20,6 +20,7 @@ use super::instances::instance_id;
 use super::pages::{self, PAGE_BYTES};
 use super::queries::{self, read_status};
 use super::state::Payloads;
+use crate::access::Caller;
 use crate::hubs::Hubs;
 
 /// Most events of one answer, and how many if a request leaves it to the server.
@@ -44,9 +45,11 @@ impl ManagementService {
 impl Management for ManagementService {
     async fn list_hubs(
         &self,
-        _: Request<wire::ListHubsRequest>,
+        request: Request<wire::ListHubsRequest>,
     ) -> Result<Response<wire::ListHubsResponse>, Status> {
-        let hubs = self.hubs.list().await.map_err(hub_status)?;
+        let caller = Caller::of(request.extensions())?.clone();
+        let mut hubs = self.hubs.list().await.map_err(hub_status)?;
+        hubs.retain(|(info, _)| caller.principal().sees(&info.name));
         let hub = |(info, hub): (strandline_store::HubInfo, Option<Hub>)| wire::Hub {
             name: info.name,
             partitions: u32::from(info.partitions),

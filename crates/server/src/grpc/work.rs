@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status};
 use super::TaskHubService;
 use super::caller::{WORKER_ID, text};
 use super::error::status;
+use crate::access::Caller;
 use crate::serve::listen::Peer;
 
 pub(super) type WorkItems = Pin<Box<dyn Stream<Item = Result<wire::WorkItem, Status>> + Send>>;
@@ -34,6 +35,7 @@ impl TaskHubService {
     ) -> Result<Response<WorkItems>, Status> {
         let hub = self.hub_of(&request).await?;
         let peer = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
+        let caller = Caller::of(request.extensions())?.clone();
         let (metadata, _, asked) = request.into_parts();
         let streams_history = asked.capabilities.contains(&(wire::WorkerCapability::HistoryStreaming as i32));
         let id = text(&metadata, WORKER_ID)
@@ -62,7 +64,7 @@ impl TaskHubService {
                 Err(end) => Some((Err(end), None)),
             }
         });
-        Ok(Response::new(Box::pin(items)))
+        Ok(Response::new(caller.guard(items)))
     }
 
     pub(super) async fn complete_turn(

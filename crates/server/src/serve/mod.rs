@@ -9,9 +9,11 @@ use std::path::PathBuf;
 use strandline::DataDirectory;
 
 pub use listen::bind;
-pub use server::{Reflection, Server};
+pub use server::{Reflection, Server, ServerOptions};
 
+use crate::access::{Access, Bind, Purpose, check_bind};
 use crate::hubs::UnknownHub;
+use crate::keys::KeyFile;
 use crate::signals;
 
 /// Runs a server for workers and clients of the Durable Task SDKs.
@@ -29,21 +31,36 @@ pub(crate) struct Args {
     /// Creates task hubs when somebody first names them.
     #[arg(long)]
     create_hubs: bool,
+    /// The file with the access keys; DIR/keys.json unless said otherwise. `strandline keys create` makes one.
+    #[arg(long, value_name = "FILE", env = "STRANDLINE_KEYS")]
+    keys: Option<PathBuf>,
+    /// Listens where other machines reach it though there are no access keys, or though keys cross the
+    /// network in the clear.
+    #[arg(long)]
+    insecure: bool,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let Args { dir, listen, create_hubs } = args;
+    let Args { dir, listen, create_hubs, keys, insecure } = args;
     let stop = signals::asked_to_stop()?;
     let directory = match DataDirectory::open(&dir).await {
         Ok(directory) => directory,
         Err(error) => anyhow::bail!("{error:#} (--dir PATH names another directory)"),
     };
+    let file = keys.map_or_else(|| KeyFile::in_directory(&dir), KeyFile::at);
+    let access = Access::open_until_keyed(file)?;
     let unknown = if create_hubs { UnknownHub::Create } else { UnknownHub::Refuse };
     let mut listeners = Vec::new();
     for at in listen {
+        let keys = access.needs_keys();
+        let bind_to = Bind { address: at, purpose: Purpose::Production, keys, tls: false, insecure };
+        for warning in check_bind(bind_to)? {
+            tracing::warn!("{warning}");
+        }
         listeners.push(bind(at).await?);
     }
-    let server = Server::start(directory.clone(), listeners, unknown, Reflection::Off).await?;
+    let options = ServerOptions { unknown, reflection: Reflection::Off, access };
+    let server = Server::start(directory.clone(), listeners, options).await?;
     for address in server.addresses() {
         println!("listening on {address}");
     }

@@ -7,7 +7,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::listen;
+use super::listen::{self, Peer};
+use crate::access::Access;
 use crate::grpc;
 use crate::hubs::{Hubs, UnknownHub};
 
@@ -26,19 +27,30 @@ pub enum Reflection {
     On,
 }
 
+/// How a server treats those who call.
+#[derive(Clone)]
+pub struct ServerOptions {
+    /// A call for a hub that does not exist.
+    pub unknown: UnknownHub,
+    pub reflection: Reflection,
+    /// Who may call what.
+    pub access: Access,
+}
+
 impl Server {
     /// Serves the hubs of a directory on these ports.
     pub async fn start(
         directory: DataDirectory,
         listeners: Vec<TcpListener>,
-        unknown: UnknownHub,
-        reflection: Reflection,
+        options: ServerOptions,
     ) -> anyhow::Result<Self> {
+        let ServerOptions { unknown, reflection, access } = options;
         let hubs =
             Hubs::new(directory.clone(), unknown).await.map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let stopping = CancellationToken::new();
         let addresses = listeners.iter().map(|l| l.local_addr()).collect::<Result<_, _>>()?;
         let routes = grpc::routes(hubs, stopping.clone(), reflection).await?.prepare().into_axum_router();
+        let routes = routes.layer(access.layer(|request| request.get::<Peer>().map(|peer| peer.address)));
         let serving = tokio::spawn(listen::serve(listeners, routes, stopping.clone()));
         Ok(Self { addresses, stopping, serving })
     }

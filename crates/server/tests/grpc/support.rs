@@ -7,7 +7,8 @@ use strandline_proto::wire;
 use strandline_proto::wire::history_event::Kind as Event;
 use strandline_proto::wire::task_hub_sidecar_service_client::TaskHubSidecarServiceClient;
 use strandline_proto::wire::work_item::Request as Item;
-use strandline_server::{Reflection, Server, UnknownHub, bind};
+use strandline_server::access::Access;
+use strandline_server::{Reflection, Server, ServerOptions, UnknownHub, bind};
 use tempfile::TempDir;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
@@ -37,8 +38,9 @@ impl TestServer {
         let place = tempfile::tempdir().unwrap();
         let directory = DataDirectory::at(place.path()).partitions(4).open().await.unwrap();
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let server =
-            Server::start(directory.clone(), vec![listener], UnknownHub::Refuse, Reflection::On).await;
+        let options =
+            ServerOptions { unknown: UnknownHub::Refuse, reflection: Reflection::On, access: Access::open() };
+        let server = Server::start(directory.clone(), vec![listener], options).await;
         Self { server: Some(server.unwrap()), directory, _place: place }
     }
 
