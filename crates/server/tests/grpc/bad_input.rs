@@ -335,7 +335,7 @@ async fn ids_and_numbers_that_cannot_be() {
 
     let asked = wire::GetWorkItemsRequest { max_concurrent_activity_work_items: -1, ..Default::default() };
     assert_eq!(client.worker_with(asked).await.err().unwrap().code(), Code::InvalidArgument);
-    let policy = wire::OrchestrationIdReusePolicy { replaceable_status: vec![99], ..Default::default() };
+    let policy = wire::OrchestrationIdReusePolicy { replaceable_status: vec![99] };
     let request = wire::CreateInstanceRequest {
         name: "Main".to_owned(),
         orchestration_id_reuse_policy: Some(policy),

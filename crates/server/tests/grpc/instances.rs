@@ -168,7 +168,6 @@ async fn ids_are_used_again_as_the_policy_says() {
         name: "Main".to_owned(),
         orchestration_id_reuse_policy: Some(wire::OrchestrationIdReusePolicy {
             replaceable_status: statuses.iter().map(|status| *status as i32).collect(),
-            ..Default::default()
         }),
         ..Default::default()
     };
