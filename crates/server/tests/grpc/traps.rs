@@ -414,9 +414,9 @@ async fn trap_14_what_is_given_back_comes_again_and_is_in_nobodys_way() {
     let again = worker.turn().await;
     assert_ne!(again.token, turn.token);
     assert_eq!(again.arrived(), turn.arrived());
-    // The old token is dead: who answers under it hears no more than that it came back, and nothing happens.
+    // The old token is dead.
     assert_eq!(code(worker.rpc.abandon_task_orchestrator_work_item(given_back).await), Code::NotFound);
-    worker.complete(&turn, vec![done(0, "0")]).await.unwrap();
+    assert_eq!(code(worker.complete(&turn, vec![done(0, "0")]).await), Code::NotFound);
     worker.complete(&again, vec![done(0, "1")]).await.unwrap();
     assert_eq!(client.ended(&served).await.output.as_deref(), Some("1"));
     assert_eq!(client.status(&unserved).await, Some(S::Pending));
