@@ -6,6 +6,7 @@ Left out is what must differ: times, ids, and what SDKs choose themselves, such 
 import json
 import os
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "python"))
@@ -50,7 +51,7 @@ for name in others:
     if histories[name] != histories[first]:
         failed = True
         print(f"the history in {name} differs from that in {first}:")
-        for ours, theirs in zip(histories[first] + [""] * 99, histories[name]):
+        for ours, theirs in zip_longest(histories[first], histories[name], fillvalue="(nothing)"):
             print(f"  {ours}" if ours == theirs else f"- {ours}\n+ {theirs}")
 if not failed:
     print("\n".join(f"  {line}" for line in histories[first]))
