@@ -466,8 +466,8 @@ impl<T: Ticket> Pipeline<T> {
 
     fn effect(&mut self, effect: Effect, store: &dyn Store) -> Result<(), StoreError> {
         let release = match effect {
-            Effect::Activity { id, execution, task_id } => {
-                match self.dispatch(&id, execution, task_id, store)? {
+            Effect::Activity { id, execution, task_id, scheduled } => {
+                match self.dispatch(&id, execution, task_id, scheduled, store)? {
                     Some(dispatch) => Release::Activity(dispatch),
                     None => return Ok(()),
                 }
@@ -494,11 +494,13 @@ impl<T: Ticket> Pipeline<T> {
         id: &InstanceId,
         execution: ExecutionId,
         task_id: i32,
+        scheduled: Option<Arc<HistoryEvent>>,
         store: &dyn Store,
     ) -> Result<Option<ActivityDispatch>, StoreError> {
         use strandline_hub::OpenTask;
         let Some(instance) = self.partition.instance(id.as_str()) else { return Ok(None) };
         let scheduled = match instance.open.get(&task_id) {
+            _ if scheduled.is_some() => scheduled,
             Some(OpenTask::Activity { index }) => {
                 let index = *index;
                 if index < instance.history.base() {

@@ -105,7 +105,7 @@ impl<T: Ticket> Pipeline<T> {
         let activities: Vec<_> =
             open.filter(|(_, task)| matches!(task, OpenTask::Activity { .. })).map(|(id, _)| *id).collect();
         for task_id in activities {
-            if let Some(dispatch) = self.dispatch(id, execution, task_id, store)? {
+            if let Some(dispatch) = self.dispatch(id, execution, task_id, None, store)? {
                 self.free.push(Release::Activity(dispatch));
             }
         }

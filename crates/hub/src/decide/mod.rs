@@ -8,8 +8,10 @@ mod start;
 mod task;
 mod turn;
 
+use std::sync::Arc;
+
 use strandline_model::limits::{NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX};
-use strandline_model::{ExecutionId, InstanceId, Timestamp};
+use strandline_model::{ExecutionId, HistoryEvent, InstanceId, Timestamp};
 
 pub(crate) use rewind::result_of;
 
@@ -34,8 +36,9 @@ pub struct Decision {
 /// outbox and are not repeated here.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Hand out an activity.
-    Activity { id: InstanceId, execution: ExecutionId, task_id: i32 },
+    /// Hand out an activity. What it is stands in the instance's history, or in `scheduled` when the turn
+    /// that scheduled it also continued as new.
+    Activity { id: InstanceId, execution: ExecutionId, task_id: i32, scheduled: Option<Arc<HistoryEvent>> },
     /// The result of an activity is no longer wanted.
     CancelActivity { id: InstanceId, execution: ExecutionId, task_id: i32 },
     /// An execution came to its own end: nobody waits for its tasks any more.

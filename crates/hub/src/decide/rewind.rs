@@ -136,7 +136,8 @@ fn open_activities(instance: &Instance, execution: ExecutionId, stays: impl Fn(i
     let done: BTreeSet<i32> = events.filter_map(|event| result_of(event)).collect();
     let scheduled = history.iter().filter(|event| matches!(event.kind(), EventKind::TaskScheduled(_)));
     let open = scheduled.map(|event| event.id).filter(|id| !done.contains(id) && stays(*id));
-    open.map(|task_id| Effect::Activity { id: instance.id.clone(), execution, task_id }).collect()
+    open.map(|task_id| Effect::Activity { id: instance.id.clone(), execution, task_id, scheduled: None })
+        .collect()
 }
 
 /// The code parts from the history of a rewound instance: what is recorded from there on goes.

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use strandline_model::limits::{
     CUSTOM_STATUS_BYTES_MAX, LOCK_SET_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, REASON_BYTES_MAX,
@@ -62,6 +63,15 @@ pub(super) fn turn_finished(state: &Partition, turn: TurnFinished) -> Decision {
             let code = Origin::Code.stored();
             committed.custom_status = None;
             committed.ended = Some(completed(-1, time, RuntimeStatus::Failed, None, Some(failure), code));
+        }
+    }
+    if committed.next.is_some() {
+        for effect in &mut effects {
+            if let Effect::Activity { task_id, scheduled, .. } = effect {
+                let is_this =
+                    |e: &&HistoryEvent| e.id == *task_id && matches!(e.kind(), EventKind::TaskScheduled(_));
+                *scheduled = committed.events.iter().find(is_this).cloned().map(Arc::new);
+            }
         }
     }
     if committed.ended.is_some() || committed.next.is_some() {
@@ -185,7 +195,8 @@ fn apply(
     let time = committed.time;
     let (id, execution) = (&instance.id, instance.execution);
     if matches!(action.kind, ActionKind::ScheduleTask { .. }) {
-        effects.push(Effect::Activity { id: id.clone(), execution, task_id: action.id });
+        let id = id.clone();
+        effects.push(Effect::Activity { id, execution, task_id: action.id, scheduled: None });
     }
     let event = match action.kind.into_event().map_err(|kind| *kind) {
         Ok(event) => event,

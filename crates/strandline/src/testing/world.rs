@@ -130,8 +130,8 @@ impl World {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Activity { id, execution, task_id } => {
-                if let Some(task) = self.task(&id, task_id) {
+            Effect::Activity { id, execution, task_id, scheduled } => {
+                if let Some(task) = self.task(&id, task_id, scheduled) {
                     self.activities.schedule(id, execution, task_id, task);
                 }
             }
@@ -143,9 +143,15 @@ impl World {
         }
     }
 
-    fn task(&self, id: &InstanceId, task_id: i32) -> Option<TaskScheduled> {
+    fn task(
+        &self,
+        id: &InstanceId,
+        task_id: i32,
+        scheduled: Option<Arc<HistoryEvent>>,
+    ) -> Option<TaskScheduled> {
         let history = &self.partition.instance(id.as_str())?.history;
-        let scheduled = history.in_memory().iter().rev().find(|event| event.id == task_id)?;
+        let in_history = || history.in_memory().iter().rev().find(|event| event.id == task_id).cloned();
+        let scheduled = scheduled.or_else(in_history)?;
         match scheduled.kind() {
             EventKind::TaskScheduled(task) => Some(task.clone()),
             _ => None,
@@ -334,7 +340,7 @@ impl World {
                     "activity '{name}', which nobody serves (register it, or give it a stand-in with `.fake(..)`)"
                 ),
                 None => {
-                    let name = self.task(&instance.id, id).map(|task| task.name).unwrap_or_default();
+                    let name = self.task(&instance.id, id, None).map(|task| task.name).unwrap_or_default();
                     format!("activity '{name}', which takes its time (let it pass with `hub.advance(..)`)")
                 }
             },

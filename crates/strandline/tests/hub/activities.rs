@@ -309,3 +309,32 @@ async fn a_thousand_calls_are_a_thousand_runs() -> Result<()> {
     assert_eq!(tries.0.load(Ordering::SeqCst), 1100);
     Ok(())
 }
+
+#[derive(Clone)]
+struct Heard(tokio::sync::mpsc::UnboundedSender<u32>);
+
+#[activity]
+async fn tells(heard: State<Heard>, generation: u32) -> Result<()> {
+    heard.0.send(generation).context("somebody listens")
+}
+
+#[orchestrator]
+async fn tells_and_goes_on(ctx: OrchestrationContext, generation: u32) -> Result<()> {
+    drop(ctx.call(tells, generation));
+    if generation == 2 { Ok(()) } else { ctx.continue_as_new(generation + 1) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_is_done_all_the_same() -> Result<()> {
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let hub = TaskHub::in_memory().await?;
+    hub.worker().register((tells, tells_and_goes_on)).state(Heard(sender)).start()?;
+    hub.client().start(tells_and_goes_on, 0).await?.output().await?;
+    let mut generations = Vec::new();
+    while generations.len() < 3 {
+        generations.push(heard.recv().await.context("every generation's activity runs")?);
+    }
+    generations.sort_unstable();
+    assert_eq!(generations, [0, 1, 2]);
+    Ok(())
+}
