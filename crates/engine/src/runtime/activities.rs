@@ -106,6 +106,11 @@ impl Activities {
         others.into()
     }
 
+    /// The worker that activities go to now.
+    pub(crate) fn worker(&self) -> Option<Arc<dyn Worker>> {
+        self.state.lock().worker.clone()
+    }
+
     /// Takes an activity that the worker serves; gives back one that it does not.
     pub(crate) fn dispatch(
         &self,

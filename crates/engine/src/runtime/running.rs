@@ -195,23 +195,31 @@ impl Running {
             driver.poke();
         }
         let activities = self.activities.serve(self, worker.clone());
-        let entities = self.entities.serve(self, worker.clone());
+        let entities = self.entities.serve(self, worker);
         self.workers.offer(self, activities.into_iter().map(Item::Activity).collect());
         for dispatch in entities {
             self.hand(dispatch.at.partition, dispatch.id, HandoverKind::GiveBack(dispatch.token));
         }
-        let Some(worker) = worker else { return };
-        for item in self.workers.withdraw(|name, version| worker.serves_activity(name, version)) {
-            if let Item::Activity(dispatch) = item {
-                self.dispatch_activity(dispatch);
-            }
-        }
+        self.take_served();
     }
 
     /// An activity runs here if it can, and elsewhere if not.
     fn dispatch_activity(self: &Arc<Self>, dispatch: ActivityDispatch) {
         if let Err(dispatch) = self.activities.dispatch(self, dispatch) {
             self.workers.offer(self, vec![Item::Activity(dispatch)]);
+            // A worker that came in between looked for its work before this was there.
+            self.take_served();
+        }
+    }
+
+    /// Takes what waits for workers elsewhere and can run here now.
+    fn take_served(self: &Arc<Self>) {
+        let Some(worker) = self.activities.worker() else { return };
+        for item in self.workers.withdraw(|name, version| worker.serves_activity(name, version)) {
+            let Item::Activity(dispatch) = item else { continue };
+            if let Err(dispatch) = self.activities.dispatch(self, dispatch) {
+                self.workers.offer(self, vec![Item::Activity(dispatch)]);
+            }
         }
     }
 
