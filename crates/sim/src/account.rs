@@ -17,9 +17,12 @@ const KEYS: [&str; 4] = ["a", "b", "", "größe 😀"];
 /// Error type of a [`Kind::Set`] that finds another balance than it was told.
 pub(crate) const CONFLICT: &str = "Conflict";
 
+/// The name that all accounts have as entities.
+pub(crate) const NAME: &str = "account";
+
 /// The id of an account.
 pub(crate) fn account(number: usize) -> String {
-    format!("@account@{}", KEYS[number % KEYS.len()])
+    format!("@{NAME}@{}", KEYS[number % KEYS.len()])
 }
 
 /// How many there are in each hub.

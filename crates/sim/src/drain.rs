@@ -63,7 +63,8 @@ impl World {
         }
         self.ghost.clear();
         self.serve(true);
-        Ok(())
+        self.disconnect_all()?;
+        self.connect_good_workers()
     }
 
     fn instances(&self, wanted: impl Fn(&crate::auditor::Known) -> bool) -> Vec<(PartitionRef, InstanceId)> {
@@ -78,9 +79,12 @@ impl World {
             self.start_over_if_broken()?;
             let Some(node) = &self.node else { continue };
             if node.is_idle() && self.activities.is_empty() {
-                let due = node.pipelines.values().filter_map(|p| p.next_due_millis()).min();
+                let timers = node.pipelines.values().filter_map(|p| p.next_due_millis());
+                let timers = timers.map(|due| i128::from(due) * 1_000_000);
+                let elsewhere = node.remote.values().filter_map(|r| r.dispatcher.next_due());
+                let due = timers.chain(elsewhere.map(|due| due.as_nanos())).min();
                 let Some(due) = due else { return Ok(()) };
-                self.pass((i128::from(due) * 1_000_000 - self.engine).max(0));
+                self.pass((due - self.engine).max(0));
             }
         }
         let busy: Vec<_> = self.instances(|_| true);
@@ -99,6 +103,7 @@ impl World {
         while self.node.as_ref().is_some_and(|n| !n.batches.is_empty()) {
             self.run_batch()?;
         }
+        self.remote_round()?;
         while self.node.as_ref().is_some_and(|n| !n.messages.is_empty()) {
             self.deliver()?;
         }

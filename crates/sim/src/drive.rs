@@ -3,13 +3,14 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use strandline_engine::pipeline::{Input, Intake, Release};
+use strandline_engine::dispatch::Item;
+use strandline_engine::pipeline::{ActivityDispatch, Input, Intake, Release};
 use strandline_hub::{Command, Refusal};
-use strandline_model::{EventKind, ExecutionId, FailureDetails};
+use strandline_model::{EventKind, ExecutionId, FailureDetails, TaskScheduled};
 use strandline_store::{PartitionRef, Store, StoreError};
 
 use crate::Violation;
-use crate::auditor::{Call, CallKind, CallState};
+use crate::auditor::{ActivityResult, Call, CallKind, CallState};
 use crate::node::{Ticket, TurnDone};
 use crate::world::{Work, World};
 
@@ -36,6 +37,7 @@ impl World {
 
     /// Decides what is queued and due.
     pub(crate) fn decide(&mut self, at: PartitionRef) -> Result<(), Violation> {
+        self.take_handovers(at);
         let now = self.now();
         self.doing = "decide";
         let intake = match self.intake(at) {
@@ -190,11 +192,14 @@ impl World {
                 Release::Activity(dispatch) => {
                     self.trace.tell(|| format!("activity {} of {}", dispatch.task_id, dispatch.instance));
                     self.auditor.dispatched(&dispatch)?;
-                    self.activities.push(Work { dispatch, reports: 0, survived: false });
+                    if self.runs_here(&scheduled(&dispatch)?.name) {
+                        self.take_activity(dispatch);
+                    } else {
+                        self.offer(at.hub, Item::Activity(dispatch))?;
+                    }
                 }
                 Release::Entity(dispatch) => self.take_batch_of_entity(dispatch)?,
-                // Nobody here claims anything.
-                Release::Claimed(_) => {}
+                Release::Claimed(claimed) => self.claimed(at, claimed)?,
                 Release::CancelActivity { instance, execution, task_id } => {
                     let before = self.activities.len();
                     if self.chance.one_in(2) {
@@ -204,25 +209,35 @@ impl World {
                     }
                     self.coverage.add("activity/cancelled", (before - self.activities.len()) as u64);
                 }
-                // Whoever runs its activities may stop, or may not have heard.
-                Release::Ended { execution, .. } | Release::Killed { execution, .. } => {
-                    if self.chance.one_in(2) {
-                        self.activities.retain(|w| w.dispatch.execution != execution);
-                    }
+                Release::Ended { execution, .. } => self.execution_ended(execution),
+                Release::Killed { instance, execution } => {
+                    self.execution_ended(execution);
+                    self.killed_elsewhere(at.hub, &instance, execution)?;
                 }
             }
         }
-        Ok(())
+        self.offer_all(at)
+    }
+
+    /// Whoever runs its activities may stop, or may not have heard.
+    fn execution_ended(&mut self, execution: ExecutionId) {
+        if self.chance.one_in(2) {
+            self.activities.retain(|w| w.dispatch.execution != execution);
+        }
+    }
+
+    pub(crate) fn take_activity(&mut self, dispatch: ActivityDispatch) {
+        self.activities.push(Work { dispatch, reports: 0, survived: false });
     }
 
     /// A worker that is asked to stop reports a failure, or whatever it had.
-    fn cancel_work(&mut self, hit: impl Fn(&strandline_engine::pipeline::ActivityDispatch) -> bool) {
+    fn cancel_work(&mut self, hit: impl Fn(&ActivityDispatch) -> bool) {
         let (cancelled, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.activities).into_iter().partition(|w| hit(&w.dispatch));
         self.activities = rest;
         for work in cancelled {
             let result = Err(FailureDetails::new("Cancelled", format!("asked to stop, {}", self.tokens)));
-            self.report(&work, result);
+            self.report_result(&work.dispatch, result);
         }
     }
 
@@ -233,29 +248,10 @@ impl World {
         }
         let index = self.chance.index(self.activities.len());
         let mut work = self.activities.swap_remove(index);
-        let token = self.token();
-        let scheduled = match work.dispatch.scheduled.kind() {
-            EventKind::TaskScheduled(scheduled) => scheduled,
-            other => return Err(format!("an activity is scheduled by {}", other.name())),
-        };
-        let text = format!("{token} {}", scheduled.input.as_deref().unwrap_or_default());
-        let fails = match scheduled.name.as_str() {
-            "fail" | "fatal" => true,
-            "flaky" => self.chance.one_in(2),
-            _ => false,
-        };
-        let result = if fails {
-            let failure = FailureDetails::new("Scripted", text);
-            Err(if scheduled.name == "fatal" { failure.non_retriable() } else { failure })
-        } else if scheduled.name == "nothing" {
-            Ok(None)
-        } else {
-            Ok(Some(text))
-        };
-        self.coverage.hit("activity/run");
+        let result = self.run_activity(&work.dispatch)?;
         self.coverage.add("activity/survived a crash", u64::from(work.survived));
         self.coverage.add("activity/delivered twice", u64::from(work.reports > 0));
-        self.report(&work, result);
+        self.report_result(&work.dispatch, result);
         work.reports += 1;
         if work.reports < 4 && self.chance.one_in(2) {
             self.activities.push(work);
@@ -263,8 +259,27 @@ impl World {
         Ok(())
     }
 
-    fn report(&mut self, work: &Work, result: crate::auditor::ActivityResult) {
-        let dispatch = &work.dispatch;
+    pub(crate) fn run_activity(&mut self, dispatch: &ActivityDispatch) -> Result<ActivityResult, Violation> {
+        let token = self.token();
+        let scheduled = scheduled(dispatch)?;
+        let text = format!("{token} {}", scheduled.input.as_deref().unwrap_or_default());
+        let fails = match scheduled.name.as_str() {
+            "fail" | "fatal" => true,
+            "flaky" => self.chance.one_in(2),
+            _ => false,
+        };
+        self.coverage.hit("activity/run");
+        Ok(if fails {
+            let failure = FailureDetails::new("Scripted", text);
+            Err(if scheduled.name == "fatal" { failure.non_retriable() } else { failure })
+        } else if scheduled.name == "nothing" {
+            Ok(None)
+        } else {
+            Ok(Some(text))
+        })
+    }
+
+    pub(crate) fn report_result(&mut self, dispatch: &ActivityDispatch, result: ActivityResult) {
         let (at, id, execution, task_id) =
             (dispatch.at, dispatch.instance.clone(), dispatch.execution, dispatch.task_id);
         self.trace.tell(|| format!("{at:?} result of {task_id} of {id} ({execution}): {result:?}"));
@@ -283,5 +298,12 @@ impl World {
         if let Some(pipeline) = self.node.as_mut().and_then(|n| n.pipelines.get_mut(&at)) {
             pipeline.submit(Input::Command { command, ticket });
         }
+    }
+}
+
+fn scheduled(dispatch: &ActivityDispatch) -> Result<&TaskScheduled, Violation> {
+    match dispatch.scheduled.kind() {
+        EventKind::TaskScheduled(scheduled) => Ok(scheduled),
+        other => Err(format!("an activity is scheduled by {}", other.name())),
     }
 }

@@ -1,12 +1,16 @@
 //! What kind of world a seed is: sizes, limits and how much goes wrong.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::Duration;
 
+use strandline_engine::dispatch::DispatchConfig;
 use strandline_engine::pipeline::PipelineConfig;
 use strandline_store_local::LocalOptions;
 
 use crate::chance::Chance;
 use crate::mutants::Mutant;
+use crate::program::{ACTIVITIES, ORCHESTRATORS};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Knobs {
@@ -30,6 +34,33 @@ pub(crate) struct Knobs {
     pub(crate) flush_every: u64,
     /// Client calls per hundred steps.
     pub(crate) calls: u32,
+    /// Some work is done by workers elsewhere.
+    pub(crate) remote: Option<RemoteKnobs>,
+}
+
+/// What workers elsewhere do, because nobody here serves it.
+#[derive(Clone, Debug)]
+pub(crate) struct RemoteKnobs {
+    pub(crate) orchestrators: BTreeSet<&'static str>,
+    pub(crate) activities: BTreeSet<&'static str>,
+    pub(crate) entities: bool,
+    pub(crate) dispatch: DispatchConfig,
+}
+
+impl RemoteKnobs {
+    fn of(chance: &mut Chance) -> Self {
+        let mut some = |names: &[&'static str]| {
+            let all = chance.one_in(2);
+            names.iter().copied().filter(|_| all || chance.one_in(2)).collect()
+        };
+        let (orchestrators, activities) = (some(ORCHESTRATORS), some(ACTIVITIES));
+        let dispatch = DispatchConfig {
+            turn_lease: Duration::from_millis(*chance.pick(&[100, 2_000, 300_000])),
+            deliveries_max: *chance.pick(&[1, 2, 10]),
+            ..DispatchConfig::default()
+        };
+        Self { orchestrators, activities, entities: !chance.one_in(3), dispatch }
+    }
 }
 
 impl Knobs {
@@ -59,8 +90,11 @@ impl Knobs {
         if chance.one_in(8) {
             ids.push("x".repeat(256));
         }
+        let remote = chance.one_in(3).then(|| RemoteKnobs::of(chance));
+        // Each turn of a worker elsewhere takes many steps.
+        let steps = if remote.is_some() { chance.between(200, 1_000) } else { chance.between(100, 400) };
         Self {
-            steps: chance.between(100, 400),
+            steps,
             hubs,
             ids: ids.into(),
             pipeline,
@@ -73,6 +107,7 @@ impl Knobs {
             slow_turns: *chance.pick(&[2, 6, 1000]),
             flush_every: *chance.pick(&[8, 30, 100]),
             calls: *chance.pick(&[8, 20, 40]),
+            remote,
         }
     }
 }

@@ -6,6 +6,7 @@
 //!   kinds of steps, as are `deeds`, the rarer calls of clients; `node` is what a crash destroys.
 //! * `program` and `script` are random orchestrators, `worker` runs them; `errand` is what they do with
 //!   entities, `account` what the entities do, `batches` how their operations are run.
+//! * `remote` are workers elsewhere, behind the engine's own dispatcher.
 //! * `auditor` is the reference model with all checks. It shares no logic with the hub.
 //! * `mutants` are planted bugs that must be found; `coverage` counts what must have been seen.
 
@@ -25,6 +26,7 @@ mod many;
 mod mutants;
 mod node;
 mod program;
+mod remote;
 mod script;
 mod trace;
 mod watched_disk;

@@ -1,22 +1,25 @@
 //! Beginnings and ends of nodes: crashes, faults, recovery, and other owners.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use strandline_engine::pipeline::{Counters, Pipeline};
+use strandline_engine::dispatch::Dispatcher;
+use strandline_engine::pipeline::{Counters, Pipeline, Served};
 use strandline_hub::Discard;
 use strandline_store::disk::LossyDisk;
 use strandline_store::{PartitionRef, Recovered, Store, StoreError};
 use strandline_store_local::LocalStore;
 
 use crate::Violation;
+use crate::mutants::Mutant;
 use crate::node::{Node, Ticket};
+use crate::program::ORCHESTRATORS;
+use crate::remote::Remote;
 use crate::watched_disk::WatchedDisk;
 use crate::world::World;
 
 const DAY: u64 = 86_400_000;
-/// Names the worker serves.
-const SERVED: [&str; 2] = ["Main", "Child"];
 
 impl World {
     /// A power cut, or the end of the process alone.
@@ -54,6 +57,9 @@ impl World {
     /// Everything in memory is gone; some workers live elsewhere and go on.
     fn end_node(&mut self) {
         if let Some(node) = self.node.take() {
+            for (hub, remote) in &node.remote {
+                remote.out().for_each(|token| self.remember_token(*hub, token));
+            }
             self.coverage.add("entity/batch lost with the node", node.batches.len() as u64);
             let mut counters = Counters::default();
             node.pipelines.values().for_each(|p| counters.add(p.counters()));
@@ -139,6 +145,7 @@ impl World {
             return Ok(Err(violation));
         }
         let mut node = Node::new(store);
+        node.remote = self.dispatchers();
         for (at, recovered) in found {
             let pipeline = self.recover(at, recovered, &*node.store)?;
             node.durable.insert(at, self.auditor.reference.books(at).map_or(0, |b| b.position));
@@ -158,7 +165,19 @@ impl World {
         }
         self.node = Some(node);
         self.serve(true);
-        Ok(Ok(()))
+        Ok(if self.awkward { Ok(()) } else { self.connect_good_workers() })
+    }
+
+    /// Nobody is connected to a node that begins.
+    fn dispatchers(&mut self) -> BTreeMap<u32, Remote> {
+        let Some(knobs) = &self.knobs.remote else { return BTreeMap::new() };
+        self.auditor.lease_terms(knobs.dispatch.turn_lease, knobs.dispatch.deliveries_max);
+        let hubs = self.hubs.keys().map(|hub| {
+            let mut dispatcher = Dispatcher::new(knobs.dispatch);
+            dispatcher.sabotage(self.mutant.map(Mutant::in_dispatcher).unwrap_or_default());
+            (*hub, Remote::new(dispatcher))
+        });
+        hubs.collect()
     }
 
     fn recover(
@@ -177,14 +196,23 @@ impl World {
     /// A worker comes or goes.
     pub(crate) fn serve(&mut self, served: bool) {
         self.served = served;
-        let names: Arc<[String]> = SERVED.iter().map(|name| (*name).to_owned()).collect();
+        let here = |name: &&&str| {
+            self.knobs.remote.as_ref().is_none_or(|remote| !remote.orchestrators.contains(**name))
+        };
+        let names: Arc<[String]> = ORCHESTRATORS.iter().filter(here).map(|name| (*name).to_owned()).collect();
+        let all_entities = self.knobs.remote.as_ref().is_none_or(|remote| !remote.entities);
+        let here = || {
+            let here = Served::from(names.clone());
+            if all_entities { here } else { here.with_entities([].into()) }
+        };
         if let Some(node) = &mut self.node {
             for pipeline in node.pipelines.values_mut() {
                 let waiting = pipeline.unserved().count();
                 self.coverage.add("pipeline/unserved", waiting as u64);
-                pipeline.serve(served.then(|| names.clone()));
+                pipeline.serve(served.then(here));
             }
         }
+        self.withdraw();
     }
 
     /// Something will go wrong with the disk soon.
@@ -269,7 +297,7 @@ impl World {
 
 fn acquire_all(
     store: &dyn Store,
-    hubs: &std::collections::BTreeMap<u32, u16>,
+    hubs: &BTreeMap<u32, u16>,
 ) -> Result<Vec<(PartitionRef, Recovered)>, StoreError> {
     let mut found = Vec::new();
     for (hub, partitions) in hubs {

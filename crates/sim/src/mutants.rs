@@ -1,6 +1,6 @@
 //! Planted bugs. A simulator that does not find them proves nothing.
 
-use strandline_engine::pipeline;
+use strandline_engine::{dispatch, pipeline};
 use strandline_store_local as store;
 
 /// A bug the simulator can plant.
@@ -36,10 +36,20 @@ pub enum Mutant {
     RewindFirstAttempt,
     /// The worker keeps what an operation of an entity did although it failed.
     KeepFailedState,
+    /// Turns and batches leave for workers elsewhere before what they contain is durable.
+    ClaimBeforeDurable,
+    /// A worker elsewhere that leaves takes an item with it.
+    ForgetOnDisconnect,
+    /// Work that was given to somebody else is taken under its old token.
+    AcceptOldTokens,
+    /// Work that a worker elsewhere gives back goes to nobody.
+    DropAbandoned,
+    /// Returned work keeps its slot.
+    KeepSlots,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::DropSync,
         Self::SkipPositionCheck,
         Self::SkipEpochCheck,
@@ -55,6 +65,11 @@ impl Mutant {
         Self::PurgeRunning,
         Self::RewindFirstAttempt,
         Self::KeepFailedState,
+        Self::ClaimBeforeDurable,
+        Self::ForgetOnDisconnect,
+        Self::AcceptOldTokens,
+        Self::DropAbandoned,
+        Self::KeepSlots,
     ];
 
     pub fn name(self) -> &'static str {
@@ -74,6 +89,11 @@ impl Mutant {
             Self::PurgeRunning => "purge-running",
             Self::RewindFirstAttempt => "rewind-first-attempt",
             Self::KeepFailedState => "keep-failed-state",
+            Self::ClaimBeforeDurable => "claim-before-durable",
+            Self::ForgetOnDisconnect => "forget-on-disconnect",
+            Self::AcceptOldTokens => "accept-old-tokens",
+            Self::DropAbandoned => "drop-abandoned",
+            Self::KeepSlots => "keep-slots",
         }
     }
 
@@ -96,6 +116,7 @@ impl Mutant {
         match self {
             Self::ReleaseBeforeDurable => pipeline::Sabotage::ReleaseBeforeDurable,
             Self::FlushBeforeDurable => pipeline::Sabotage::FlushBeforeDurable,
+            Self::ClaimBeforeDurable => pipeline::Sabotage::ClaimBeforeDurable,
             Self::FireEarly => pipeline::Sabotage::FireEarly,
             Self::AcceptDuplicates => pipeline::Sabotage::Hub(Sabotage::AcceptDuplicates),
             Self::AcceptStrangers => pipeline::Sabotage::Hub(Sabotage::AcceptStrangers),
@@ -105,6 +126,16 @@ impl Mutant {
             Self::PurgeRunning => pipeline::Sabotage::Hub(Sabotage::PurgeRunning),
             Self::RewindFirstAttempt => pipeline::Sabotage::Hub(Sabotage::RewindFirstAttempt),
             _ => pipeline::Sabotage::None,
+        }
+    }
+
+    pub(crate) fn in_dispatcher(self) -> dispatch::Sabotage {
+        match self {
+            Self::ForgetOnDisconnect => dispatch::Sabotage::ForgetOnDisconnect,
+            Self::AcceptOldTokens => dispatch::Sabotage::AcceptOldTokens,
+            Self::DropAbandoned => dispatch::Sabotage::DropAbandoned,
+            Self::KeepSlots => dispatch::Sabotage::KeepSlots,
+            _ => dispatch::Sabotage::None,
         }
     }
 }

@@ -13,6 +13,8 @@ use strandline_model::InstanceId;
 use strandline_store::{Batch, PartitionRef};
 use strandline_store_local::LocalStore;
 
+use crate::remote::{Handover, Remote};
+
 /// Who waits for an answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Ticket {
@@ -68,6 +70,10 @@ pub(crate) struct Node {
     pub(crate) old_batches: Vec<EntityDispatch>,
     /// Messages on their way, in order for each pair of partitions.
     pub(crate) messages: BTreeMap<(PartitionRef, u16), VecDeque<Arc<Message>>>,
+    /// Workers elsewhere, by hub.
+    pub(crate) remote: BTreeMap<u32, Remote>,
+    /// What they have for partitions, in order.
+    pub(crate) handovers: BTreeMap<PartitionRef, VecDeque<Handover>>,
 }
 
 impl Node {
@@ -84,6 +90,8 @@ impl Node {
             batches: Vec::new(),
             old_batches: Vec::new(),
             messages: BTreeMap::new(),
+            remote: BTreeMap::new(),
+            handovers: BTreeMap::new(),
         }
     }
 
@@ -94,6 +102,8 @@ impl Node {
             && self.turns.is_empty()
             && self.batches.is_empty()
             && self.messages.is_empty()
+            && self.handovers.values().all(VecDeque::is_empty)
+            && self.remote.values().all(Remote::is_idle)
             && self.pipelines.values().all(|p| p.is_quiet() && p.is_durable())
     }
 }

@@ -100,6 +100,8 @@ pub(crate) struct Program {
 
 /// Names of events: two of them differ in case only, so they are one.
 pub(crate) const EVENTS: &[&str] = &["go", "GO", "stop", "größe"];
+/// Names of orchestrators that somebody serves.
+pub(crate) const ORCHESTRATORS: &[&str] = &["Main", "Child"];
 pub(crate) const ACTIVITIES: &[&str] = &["ok", "fail", "flaky", "fatal", "nothing"];
 
 /// The input of a root orchestration.

@@ -105,6 +105,16 @@ impl Worker {
         Ok(TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status, span: None })
     }
 
+    /// Runs a turn that comes with its past, and keeps nothing.
+    pub(crate) fn run_whole(&self, turn: &Turn, coverage: &mut Coverage) -> Result<TurnOutcome, Violation> {
+        let past = turn.past.as_deref().unwrap_or_default();
+        let mut held = self.build(turn, past);
+        held.note_arrivals(&turn.new);
+        let outcome = held.execution.turn(&turn.new);
+        held.check(turn, &outcome.actions, coverage)?;
+        Ok(TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status, span: None })
+    }
+
     fn build(&self, turn: &Turn, past: &[Arc<HistoryEvent>]) -> Held {
         let notes = Rc::new(RefCell::new(Notes::default()));
         let around =

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use strandline_engine::dispatch::Token;
 use strandline_engine::pipeline::ActivityDispatch;
 use strandline_model::{Timestamp, partition_of};
 use strandline_store::disk::LossyDisk;
@@ -46,6 +47,8 @@ pub(crate) struct World {
     /// Workers lose, repeat and give back what they were handed.
     pub(crate) awkward: bool,
     pub(crate) activities: Vec<Work>,
+    /// What workers elsewhere had, and may still return.
+    pub(crate) old_tokens: Vec<(u32, Token)>,
     /// Waits that clients may give up.
     pub(crate) waits: Vec<(usize, Rc<Cell<bool>>)>,
     /// Nanoseconds since the epoch: the wall's clock and the engine's.
@@ -91,6 +94,7 @@ impl World {
             served: true,
             awkward: true,
             activities: Vec::new(),
+            old_tokens: Vec::new(),
             waits: Vec::new(),
             wall: BEGINNING,
             engine: BEGINNING,
@@ -146,6 +150,7 @@ impl World {
             5,
             150,
             15,
+            if knobs.remote.is_some() { 600 } else { 0 },
         ];
         match self.chance.weighted(weights.into_iter()) {
             0 => self.call(),
@@ -186,7 +191,8 @@ impl World {
                 Ok(())
             }
             21 => self.run_batch(),
-            _ => self.run_old_batch(),
+            22 => self.run_old_batch(),
+            _ => self.remote_step(),
         }
     }
 

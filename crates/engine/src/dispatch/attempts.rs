@@ -77,8 +77,9 @@ impl Attempts {
         Verdict::Again
     }
 
-    pub(super) fn not_before(&self, key: &ItemKey, now: Timestamp) -> Option<Timestamp> {
-        self.items.get(key)?.not_before.filter(|later| *later > now)
+    /// It was given back, and is for nobody until then.
+    pub(super) fn not_before(&self, key: &ItemKey) -> Option<Timestamp> {
+        self.items.get(key)?.not_before
     }
 
     /// Lets all that was given back be handed out at once.

@@ -18,7 +18,7 @@ pub use queue::Line;
 
 use self::attempts::{Attempts, Verdict};
 use self::queue::{End, Queue};
-use crate::pipeline::{ActivityDispatch, Offer};
+use crate::pipeline::{ActivityDispatch, Claimed, ClaimedWork, Offer};
 
 /// A kind of work. Each has slots of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,7 +128,7 @@ impl Item {
 #[derive(Debug)]
 pub enum Order {
     /// Claim this offer; [`Dispatcher::claimed`] takes the answer.
-    Claim { partition: u16, id: InstanceId, token: Token },
+    Claim { partition: u16, offer: Offer, token: Token },
     /// Send this activity to that worker.
     Send { connection: ConnectionId, token: Token, activity: ActivityDispatch },
     /// Give claimed work back to its partition, under the partition's own token.
@@ -169,6 +169,8 @@ pub struct Lease {
     /// How large it was when it was sent.
     bytes: usize,
     expires: Option<Timestamp>,
+    /// Offered while it was out.
+    next: Option<Item>,
 }
 
 /// What somebody returned.
@@ -199,6 +201,21 @@ impl Default for DispatchConfig {
     }
 }
 
+/// Bugs the simulator plants to see that it finds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Sabotage {
+    #[default]
+    None,
+    /// One of the items that a worker had when it left goes to nobody.
+    ForgetOnDisconnect,
+    /// What was given to somebody else can still be returned under its old token.
+    AcceptOldTokens,
+    /// What is given back is handed out to nobody.
+    DropAbandoned,
+    /// What is returned stays counted.
+    KeepSlots,
+}
+
 /// A worker elsewhere, as it is now.
 #[derive(Clone, Debug)]
 pub struct ConnectedWorker {
@@ -227,6 +244,7 @@ pub struct Dispatcher {
     delayed: BTreeMap<(Timestamp, ItemKey), Item>,
     returned: (VecDeque<Token>, BTreeSet<Token>),
     orders: Vec<Order>,
+    sabotage: Sabotage,
 }
 
 impl Dispatcher {
@@ -244,7 +262,12 @@ impl Dispatcher {
             delayed: BTreeMap::new(),
             returned: Default::default(),
             orders: Vec::new(),
+            sabotage: Sabotage::None,
         }
+    }
+
+    pub fn sabotage(&mut self, sabotage: Sabotage) {
+        self.sabotage = sabotage;
     }
 
     /// What is to be done since the last call.
@@ -280,7 +303,10 @@ impl Dispatcher {
             return;
         }
         let range = (connection, Token(0))..=(connection, Token(u128::MAX));
-        let tokens: Vec<_> = self.by_connection.range(range).map(|(_, token)| *token).collect();
+        let mut tokens: Vec<_> = self.by_connection.range(range).map(|(_, token)| *token).collect();
+        if self.sabotage == Sabotage::ForgetOnDisconnect {
+            tokens.pop();
+        }
         for token in tokens {
             self.lost(token, now, random);
         }
@@ -319,10 +345,8 @@ impl Dispatcher {
     /// Takes work to hand out. What waits or is out already is not doubled.
     pub fn offer(&mut self, item: Item, now: Timestamp, random: &mut dyn FnMut() -> u128) {
         let key = item.key();
-        if self.by_key.contains_key(&key) {
-            return;
-        }
-        match self.attempts.not_before(&key, now) {
+        let later = self.attempts.not_before(&key).filter(|later| *later > now);
+        match later.filter(|_| !self.by_key.contains_key(&key)) {
             Some(later) => drop(self.delayed.insert((later, key), item)),
             None => self.enqueue(item, End::Back, random),
         }
@@ -330,6 +354,13 @@ impl Dispatcher {
 
     fn enqueue(&mut self, item: Item, end: End, random: &mut dyn FnMut() -> u128) {
         let (line, key) = (item.line(), item.key());
+        if let Some(lease) = self.by_key.get(&key).and_then(|token| self.leases.get_mut(token)) {
+            // An instance that was ended and begun anew is ready before the news of its end is here.
+            if matches!(item, Item::Offer { .. }) {
+                lease.next = Some(item);
+            }
+            return;
+        }
         // Only what finds nobody now needs to wait: whoever has room has no older work waiting.
         match self.choose(&line, &key) {
             Some(connection) => self.lease(item, connection, random),
@@ -368,7 +399,7 @@ impl Dispatcher {
         self.by_key.insert(key, token);
         self.orders.push(match &item {
             Item::Offer { partition, offer } => {
-                Order::Claim { partition: *partition, id: offer.id.clone(), token }
+                Order::Claim { partition: *partition, offer: offer.clone(), token }
             }
             Item::Activity(activity) => Order::Send { connection, token, activity: activity.clone() },
         });
@@ -381,46 +412,39 @@ impl Dispatcher {
             operations: 0,
             bytes: 0,
             expires: None,
+            next: None,
         };
         self.leases.insert(token, lease);
     }
 
-    /// The answer to [`Order::Claim`]: the partition's token, if there is work. Returns the worker that is
-    /// to get it.
+    /// The answer to [`Order::Claim`]. Returns the worker that is to get what was claimed.
     pub fn claimed(
         &mut self,
-        token: Token,
-        claim: Option<(u16, InstanceId, u64)>,
+        partition: u16,
+        claimed: &Claimed,
         now: Timestamp,
         random: &mut dyn FnMut() -> u128,
     ) -> Option<ConnectionId> {
-        match (self.leases.get_mut(&token), claim) {
-            (Some(lease), Some((_, _, claimed))) => {
-                let expires = now.saturating_add(self.config.turn_lease);
-                lease.claimed = Some(claimed);
-                lease.expires = Some(expires);
-                self.expiries.insert((expires, token));
-                Some(lease.connection)
-            }
-            (Some(_), None) => {
-                self.end(token, random);
-                None
-            }
+        let token = Token(claimed.claim);
+        let Some(work) = &claimed.work else {
+            self.end(token, random);
+            return None;
+        };
+        let Some(lease) = self.leases.get_mut(&token) else {
             // Whoever was to get it is gone.
-            (None, Some((partition, id, claimed))) => {
-                self.orders.push(Order::GiveBack { partition, id, claimed });
-                None
-            }
-            (None, None) => None,
+            let id = claimed.id.clone();
+            self.orders.push(Order::GiveBack { partition, id, claimed: work.token() });
+            return None;
+        };
+        let expires = now.saturating_add(self.config.turn_lease);
+        lease.claimed = Some(work.token());
+        lease.expires = Some(expires);
+        match work {
+            ClaimedWork::Turn(out) => lease.execution = out.turn.execution,
+            ClaimedWork::Entity(out) => lease.operations = out.batch.operations.len(),
         }
-    }
-
-    /// What was claimed under a token: a turn of this execution, or so many operations.
-    pub fn holds(&mut self, token: Token, execution: ExecutionId, operations: usize) {
-        if let Some(lease) = self.leases.get_mut(&token) {
-            lease.execution = execution;
-            lease.operations = operations;
-        }
+        self.expiries.insert((expires, token));
+        Some(lease.connection)
     }
 
     /// A work item leaves, of this many bytes. From now on the time limit of an activity counts.
@@ -436,11 +460,12 @@ impl Dispatcher {
 
     /// Somebody returns work, done.
     pub fn finished(&mut self, token: Token, random: &mut dyn FnMut() -> u128) -> Returned {
-        let Some(lease) = self.end(token, random) else {
+        let Some(key) = self.leases.get(&token).map(|lease| lease.item.key()) else {
             let before = self.returned.1.contains(&token);
             return if before { Returned::Before } else { Returned::Unknown };
         };
-        self.attempts.forget(&lease.item.key());
+        self.attempts.forget(&key);
+        let Some(lease) = self.end(token, random) else { return Returned::Unknown };
         self.remember(token);
         Returned::Leased(Box::new(lease))
     }
@@ -463,14 +488,28 @@ impl Dispatcher {
 
     /// Somebody returns work untouched: after a while it is handed out again. False when it is not out.
     pub fn abandon(&mut self, token: Token, now: Timestamp, random: &mut dyn FnMut() -> u128) -> bool {
-        let Some(lease) = self.end(token, random) else { return false };
-        let later = self.attempts.refused(lease.item.key(), lease.connection, now);
+        let Some((later, lease)) = self.refuse(token, now, random) else { return false };
+        if self.sabotage == Sabotage::DropAbandoned {
+            return true;
+        }
         match self.give_back(lease) {
             // The partition offers it again; until then the delay is remembered.
             None => {}
             Some(item) => drop(self.delayed.insert((later, item.key()), item)),
         }
         true
+    }
+
+    /// Ends a lease whose work is for nobody until the time returned.
+    fn refuse(
+        &mut self,
+        token: Token,
+        now: Timestamp,
+        random: &mut dyn FnMut() -> u128,
+    ) -> Option<(Timestamp, Lease)> {
+        let lease = self.leases.get(&token)?;
+        let later = self.attempts.refused(lease.item.key(), lease.connection, now);
+        Some((later, self.end(token, random)?))
     }
 
     /// Somebody returns work with an answer that can't be. After a while it is handed out again; if all
@@ -482,10 +521,8 @@ impl Dispatcher {
         now: Timestamp,
         random: &mut dyn FnMut() -> u128,
     ) -> bool {
-        let Some(lease) = self.end(token, random) else { return false };
-        let key = lease.item.key();
-        let later = self.attempts.refused(key.clone(), lease.connection, now);
-        if let Verdict::Fail(_) = self.attempts.lost(key, 0, self.config.deliveries_max, now) {
+        let Some((later, lease)) = self.refuse(token, now, random) else { return false };
+        if let Verdict::Fail(_) = self.attempts.lost(lease.item.key(), 0, self.config.deliveries_max, now) {
             self.fail(lease, Poison::BadAnswers { problem: problem.to_owned() });
         } else if let Some(item) = self.give_back(lease) {
             self.delayed.insert((later, item.key()), item);
@@ -529,7 +566,11 @@ impl Dispatcher {
         );
         let turn = ItemKey::Turn(instance.clone());
         self.attempts.forget(&turn);
-        if let Some(lease) = self.by_key.get(&turn).copied().and_then(|token| self.end(token, random)) {
+        // A claim that is not answered is another's: what is out leaves before the news of its end.
+        let of = |lease: &Lease| lease.claimed.is_some() && lease.execution == execution;
+        let token = self.by_key.get(&turn).copied();
+        let token = token.filter(|token| self.leases.get(token).is_some_and(of));
+        if let Some(lease) = token.and_then(|token| self.end(token, random)) {
             self.give_back(lease);
         }
     }
@@ -576,6 +617,9 @@ impl Dispatcher {
     /// A worker was lost with work, or keeps it for too long.
     fn lost(&mut self, token: Token, now: Timestamp, random: &mut dyn FnMut() -> u128) {
         let Some(lease) = self.end(token, random) else { return };
+        if self.sabotage == Sabotage::AcceptOldTokens {
+            self.leases.insert(token, lease.clone());
+        }
         // What was not sent was not the reason.
         let sent = lease.claimed.is_some() || matches!(lease.item, Item::Activity(_));
         let verdict = match sent {
@@ -596,15 +640,23 @@ impl Dispatcher {
 
     /// Ends a lease and fills its slot.
     fn end(&mut self, token: Token, random: &mut dyn FnMut() -> u128) -> Option<Lease> {
-        let lease = self.end_lease(token)?;
+        let mut lease = self.end_lease(token)?;
         self.refill(lease.connection, lease.item.key().kind(), random);
+        if let Some(next) = lease.next.take() {
+            // Behind what this one goes back with.
+            let key = next.key();
+            let at = self.attempts.not_before(&key).unwrap_or_default();
+            self.delayed.insert((at, key), next);
+        }
         Some(lease)
     }
 
     fn end_lease(&mut self, token: Token) -> Option<Lease> {
         let lease = self.leases.remove(&token)?;
         let key = lease.item.key();
-        if let Some(worker) = self.connections.get_mut(&lease.connection) {
+        if let Some(worker) = self.connections.get_mut(&lease.connection)
+            && self.sabotage != Sabotage::KeepSlots
+        {
             worker.in_flight[key.kind() as usize] -= 1;
         }
         self.by_key.remove(&key);

@@ -34,11 +34,14 @@ pub(super) enum End {
 }
 
 impl Queue {
-    /// What waits already stays where it is.
+    /// What waits already stays where it is, unless it goes by another name or version now.
     pub(super) fn put(&mut self, item: Item, end: End) {
         let key = item.key();
-        if self.places.contains_key(&key) {
-            return;
+        if let Some((line, _)) = self.places.get(&key) {
+            if *line == item.line() {
+                return;
+            }
+            self.remove(&key);
         }
         let number = match end {
             End::Back => {

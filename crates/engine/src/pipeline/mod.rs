@@ -152,6 +152,8 @@ pub enum Sabotage {
     None,
     /// Releases effects when the batch is made, not when it is durable.
     ReleaseBeforeDurable,
+    /// Hands out what was claimed when it is claimed, not when it is durable.
+    ClaimBeforeDurable,
     /// Captures rows that reflect records not yet in the log.
     FlushBeforeDurable,
     /// Fires timers a second early.
@@ -244,7 +246,7 @@ pub struct Pipeline<T> {
     revived: Vec<InstanceId>,
     /// What waits because nobody here serves it, and was not told of yet.
     offers: Vec<Offer>,
-    claims: VecDeque<(InstanceId, u128)>,
+    claims: VecDeque<(Offer, u128)>,
 
     waiters: Lookup<InstanceId, Vec<read::Waiter<T>>>,
     chunk_starts: read::ChunkStarts,

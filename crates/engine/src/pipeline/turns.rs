@@ -51,6 +51,14 @@ impl From<Arc<[String]>> for Served {
     }
 }
 
+impl Served {
+    /// Of the entities only these; names are in lower case.
+    #[must_use]
+    pub fn with_entities(self, names: Arc<[String]>) -> Self {
+        Self { entities: Some(names), ..self }
+    }
+}
+
 /// A turn and the token its outcome must come back with.
 #[derive(Debug)]
 pub struct HandedOut {

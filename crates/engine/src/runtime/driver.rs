@@ -20,7 +20,7 @@ use super::Reply;
 use super::log::Pressure;
 use super::running::Running;
 use crate::dispatch::Item;
-use crate::pipeline::{Input, Intake, PendingFlush, Pipeline, Ticket};
+use crate::pipeline::{Input, Intake, Offer, PendingFlush, Pipeline, Ticket};
 use crate::worker::{TurnOutcome, TurnRunner};
 
 type PartitionInput = Input<Reply>;
@@ -56,8 +56,12 @@ pub(crate) struct Handover {
 }
 
 pub(crate) enum HandoverKind {
-    /// A worker elsewhere has room for it.
-    Claim(u128),
+    /// A worker elsewhere has room for what was offered under this name and version.
+    Claim {
+        name: String,
+        version: Option<String>,
+        claim: u128,
+    },
     /// Comes back undone.
     GiveBack(u64),
     Turn(u64, TurnOutcome, Option<Reply>),
@@ -444,7 +448,7 @@ impl Driver {
 fn take(pipeline: &mut Pipeline<Reply>, handover: Handover, entropy: &mut dyn FnMut() -> u128) {
     let Handover { id, what } = handover;
     match what {
-        HandoverKind::Claim(claim) => pipeline.claim(id, claim),
+        HandoverKind::Claim { name, version, claim } => pipeline.claim(Offer { id, name, version }, claim),
         HandoverKind::GiveBack(token) if id.is_entity() => pipeline.entity_abandoned(&id, token),
         HandoverKind::GiveBack(token) => pipeline.turn_abandoned(&id, token),
         HandoverKind::Turn(token, outcome, ticket) => {

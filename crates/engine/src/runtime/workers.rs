@@ -19,7 +19,7 @@ use crate::dispatch::{
     ConnectedWorker, ConnectionId, DispatchConfig, Dispatcher, Item, ItemKey, Kind, Lease, Line, Order,
     Poison, Returned, Token, WorkerProfile,
 };
-use crate::pipeline::{ActivityDispatch, Answer, Claimed, ClaimedWork, EntityDispatch};
+use crate::pipeline::{ActivityDispatch, Answer, Claimed, ClaimedWork, Offer};
 use crate::worker::{ActivityResult, EntityBatch, Turn, TurnOutcome};
 
 /// What a worker gets to do.
@@ -115,8 +115,9 @@ impl Workers {
         let mut failed = Vec::new();
         for order in orders {
             match order {
-                Order::Claim { partition, id, token } => {
-                    running.hand(partition, id, HandoverKind::Claim(token.0));
+                Order::Claim { partition, offer, token } => {
+                    let Offer { id, name, version } = offer;
+                    running.hand(partition, id, HandoverKind::Claim { name, version, claim: token.0 });
                 }
                 Order::Send { connection, token, activity } => {
                     state.send(connection, WorkItem { token, work: Work::Activity(Box::new(activity)) });
@@ -156,27 +157,15 @@ impl Workers {
     }
 
     pub(crate) fn claimed(&self, running: &Arc<Running>, claimed: Claimed) {
-        let token = Token(claimed.claim);
-        let Claimed { id, work, .. } = claimed;
-        let partition = strandline_model::partition_of(id.as_str(), running.info.partitions);
+        let partition = strandline_model::partition_of(claimed.id.as_str(), running.info.partitions);
         self.with(running, |state, now, random| {
-            let (claim, work) = match work {
-                None => (None, None),
-                Some(ClaimedWork::Turn(turn)) => (Some(turn.token), Some(Work::Turn(Box::new(turn.turn)))),
-                Some(ClaimedWork::Entity(EntityDispatch { token, batch, .. })) => {
-                    (Some(token), Some(Work::Entity(Box::new(batch))))
-                }
-            };
-            let claim = claim.map(|claimed| (partition, id, claimed));
-            let connection = state.dispatcher.claimed(token, claim, now, random);
+            let connection = state.dispatcher.claimed(partition, &claimed, now, random);
+            let work = claimed.work.map(|work| match work {
+                ClaimedWork::Turn(out) => Work::Turn(Box::new(out.turn)),
+                ClaimedWork::Entity(out) => Work::Entity(Box::new(out.batch)),
+            });
             if let (Some(connection), Some(work)) = (connection, work) {
-                let (execution, operations) = match &work {
-                    Work::Turn(turn) => (turn.execution, 0),
-                    Work::Entity(batch) => (ExecutionId::default(), batch.operations.len()),
-                    Work::Activity(activity) => (activity.execution, 0),
-                };
-                state.dispatcher.holds(token, execution, operations);
-                state.send(connection, WorkItem { token, work });
+                state.send(connection, WorkItem { token: Token(claimed.claim), work });
             }
         });
     }

@@ -10,6 +10,7 @@ use strandline_model::{EntityAction, EntityOperation, EntityOutcome, FailureDeta
 use strandline_store::PartitionRef;
 
 use super::entity::{Entity, Item, Sender, made_by};
+use super::leases::POISON;
 use super::messages::Expected;
 use super::records::Scene;
 use super::{Auditor, CallKind};
@@ -20,7 +21,7 @@ use crate::account::{Account, Act, CONFLICT, Kind};
 #[derive(Debug, Default)]
 pub(crate) struct Works {
     /// Batches a worker has.
-    out: BTreeMap<(PartitionRef, InstanceId), u64>,
+    pub(super) out: BTreeMap<(PartitionRef, InstanceId), u64>,
     /// Batches that ran; one may be committed, or lost in a crash.
     runs: BTreeMap<(PartitionRef, InstanceId), Vec<Run>>,
     /// The last message of each sender that each entity has done.
@@ -321,6 +322,11 @@ impl Auditor {
             let (act, token) = Act::parse(operation);
             if let Some(failure) = &result.failure {
                 self.coverage.hit("entity/operation failed");
+                if failure.error_type == POISON && act.kind == Kind::Credit {
+                    let money = &mut self.works.money;
+                    money.moving -= act.numbers[0];
+                    money.burned += act.numbers[0];
+                }
                 self.may_fail(id, operation, failure)?;
                 continue;
             }

@@ -3,7 +3,7 @@
 //! It learns of a batch when the store calls it durable and applies its records to the reference
 //! (`records`, `messages`, `turns`, `entities`, `sections`, `rewind`), where each record must be allowed: caused by exactly one call,
 //! message, result, timer or turn. Answers to clients must fit a durable version of the instance between
-//! call and answer (`replies`). What a node holds in memory or finds after a crash must equal the
+//! call and answer (`replies`). What is out to workers elsewhere is checked by `leases`. What a node holds in memory or finds after a crash must equal the
 //! reference (`compare`), and histories read through the client must be well formed (`history`).
 
 mod calls;
@@ -11,6 +11,7 @@ mod compare;
 mod entities;
 mod entity;
 mod history;
+mod leases;
 mod lists;
 mod messages;
 mod records;
@@ -33,6 +34,7 @@ use crate::coverage::Coverage;
 
 pub(crate) use calls::{ActivityResult, Call, CallKind, CallState, Calls};
 pub(crate) use entity::Item;
+pub(crate) use leases::{POISON, Return};
 pub(crate) use reference::{Known, Reference, Task};
 pub(crate) use sections::Place;
 
@@ -53,6 +55,7 @@ pub(crate) struct Auditor {
     in_doubt: VecDeque<Batch>,
     /// What entities did.
     works: entities::Works,
+    leases: leases::Leases,
     /// Activities that were done before a rewind: they are not done again.
     kept: BTreeSet<(ExecutionId, i32)>,
     /// Ids shared by everyone.
@@ -110,6 +113,7 @@ impl Auditor {
             .map(|(at, r)| (*at, r.row.as_ref().map_or(0, |row| row.position) + r.tail.len() as u64))
             .collect();
         self.batches_lost();
+        self.leases_lost();
         let doubtful = std::mem::take(&mut self.in_doubt);
         let (mut kept, mut lost) = (0, 0);
         for batch in doubtful {
