@@ -59,6 +59,26 @@ pub enum Refusal {
     Stale(&'static str),
 }
 
+impl Refusal {
+    /// The type of the error that users see.
+    pub fn error_type(&self) -> &'static str {
+        match self {
+            Self::AlreadyExists { .. } => "InstanceExists",
+            Self::NotFound => "InstanceNotFound",
+            Self::Terminal { .. } => "InstanceOver",
+            Self::NotFailed { .. } => "InstanceNotFailed",
+            Self::NotOver { .. } => "InstanceNotOver",
+            Self::Overloaded(_)
+            | Self::StorageFull(_)
+            | Self::TooManyPendingEvents { .. }
+            | Self::TooManyPendingOperations { .. } => "HubOverloaded",
+            Self::TooLarge { .. } | Self::Invalid { .. } | Self::EntityInUse(_) | Self::Stale(_) => {
+                "InvalidRequest"
+            }
+        }
+    }
+}
+
 /// What is known of an instance at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceStatus {
@@ -76,6 +96,27 @@ pub struct InstanceStatus {
 }
 
 impl InstanceStatus {
+    /// What a hub elsewhere told of an instance: how it began, as `ExecutionStarted`, and if it is over how
+    /// it ended, as `ExecutionCompleted`. The rest is set by who knows it.
+    pub fn told(
+        id: InstanceId,
+        status: RuntimeStatus,
+        started: HistoryEvent,
+        ended: Option<HistoryEvent>,
+    ) -> Self {
+        Self {
+            id,
+            execution: ExecutionId(0),
+            status,
+            created: started.timestamp,
+            updated: started.timestamp,
+            custom_status: None,
+            history_len: 0,
+            started: Arc::new(started),
+            ended: ended.map(Arc::new),
+        }
+    }
+
     fn start(&self) -> Option<&ExecutionStarted> {
         match self.started.kind() {
             EventKind::ExecutionStarted(started) => Some(started),

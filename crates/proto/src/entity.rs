@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 
 use strandline_model::{EntityCaller, EntityId, EntityOperation, Timestamp};
 
+use crate::history::UNKNOWN_TASK;
 use crate::wire::history_event::Kind;
 use crate::{InvalidMessage, ids, required, time, trace, wire};
 
@@ -111,7 +112,7 @@ fn operation_from_wire(event: wire::HistoryEvent) -> Result<EntityOperation, Inv
             let caller = EntityCaller {
                 instance_id: required(event.parent_instance_id, "entityOperationCalled.parentInstanceId")?,
                 execution_id: ids::bytes_from_wire(event.parent_execution_id.as_deref(), execution)?,
-                task_id: required(event.parent_task_id, "entityOperationCalled.parentTaskId")?,
+                task_id: event.parent_task_id.unwrap_or(UNKNOWN_TASK),
                 section_id: event.parent_section_id,
             };
             Ok(EntityOperation {

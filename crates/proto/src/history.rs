@@ -13,6 +13,10 @@ use crate::ids::{self, Execution};
 use crate::wire::history_event::Kind;
 use crate::{InvalidMessage, failure, required, status, time, trace, wire};
 
+/// The task of an entity's answer that other servers give without it: the request's or section's id leads
+/// to it.
+pub const UNKNOWN_TASK: i32 = -1;
+
 /// An event of the history of `of`.
 pub fn to_wire(event: &HistoryEvent, of: Execution<'_>) -> wire::HistoryEvent {
     wire::HistoryEvent {
@@ -277,7 +281,7 @@ fn kind_from_wire(kind: Kind) -> Result<EventKind, InvalidMessage> {
         }
         Kind::EntityOperationCompleted(event) => {
             EventKind::EntityOperationCompleted(EntityOperationCompleted {
-                task_id: required(event.task_id, "entityOperationCompleted.taskId")?,
+                task_id: event.task_id.unwrap_or(UNKNOWN_TASK),
                 request_id: event.request_id,
                 output: event.output,
             })
@@ -285,7 +289,7 @@ fn kind_from_wire(kind: Kind) -> Result<EventKind, InvalidMessage> {
         Kind::EntityOperationFailed(event) => {
             let field = "entityOperationFailed.failureDetails";
             EventKind::EntityOperationFailed(EntityOperationFailed {
-                task_id: required(event.task_id, "entityOperationFailed.taskId")?,
+                task_id: event.task_id.unwrap_or(UNKNOWN_TASK),
                 request_id: event.request_id,
                 failure: failure::required_from_wire(event.failure_details, field)?,
             })
@@ -295,7 +299,7 @@ fn kind_from_wire(kind: Kind) -> Result<EventKind, InvalidMessage> {
             lock_set: event.lock_set,
         }),
         Kind::EntityLockGranted(event) => EventKind::EntityLockGranted(EntityLockGranted {
-            task_id: required(event.task_id, "entityLockGranted.taskId")?,
+            task_id: event.task_id.unwrap_or(UNKNOWN_TASK),
             section_id: event.critical_section_id,
         }),
         Kind::EntityUnlockSent(event) => EventKind::EntityUnlockSent(EntityUnlockSent {
@@ -346,7 +350,7 @@ fn started_from_wire(event: wire::ExecutionStartedEvent) -> Result<ExecutionStar
     })
 }
 
-fn parent_to_wire(parent: &ParentInstance) -> wire::ParentInstanceInfo {
+pub fn parent_to_wire(parent: &ParentInstance) -> wire::ParentInstanceInfo {
     wire::ParentInstanceInfo {
         task_scheduled_id: parent.task_id,
         name: Some(parent.name.clone()),
@@ -357,7 +361,7 @@ fn parent_to_wire(parent: &ParentInstance) -> wire::ParentInstanceInfo {
     }
 }
 
-fn parent_from_wire(parent: wire::ParentInstanceInfo) -> Result<ParentInstance, InvalidMessage> {
+pub fn parent_from_wire(parent: wire::ParentInstanceInfo) -> Result<ParentInstance, InvalidMessage> {
     let instance = required(parent.orchestration_instance, "parentInstance.orchestrationInstance")?;
     let field = "parentInstance.orchestrationInstance.executionId";
     Ok(ParentInstance {

@@ -193,8 +193,11 @@ impl ContextHandle {
             if core.closed {
             } else if bytes > CUSTOM_STATUS_BYTES_MAX {
                 core.violate(violation::custom_status_too_long(bytes, CUSTOM_STATUS_BYTES_MAX));
-            } else if !core.replaying {
-                core.custom_status = Some(status);
+            } else {
+                core.last_custom_status = Some(status.clone());
+                if !core.replaying {
+                    core.custom_status = Some(status);
+                }
             }
         });
     }

@@ -35,6 +35,8 @@ pub(crate) struct Core {
     pub(crate) events: EventBuffer,
     /// What the code set in a live turn.
     pub(crate) custom_status: Option<Option<String>>,
+    /// What the code set last, replayed turns included.
+    pub(crate) last_custom_status: Option<Option<String>>,
     pub(crate) sections: Sections,
     /// Ids of sub-orchestrations and critical sections as the past recorded them, by sequence id: it
     /// may have been another execution, before a rewind.
@@ -79,6 +81,7 @@ impl Core {
             sequence: Sequence::default(),
             events: EventBuffer::default(),
             custom_status: None,
+            last_custom_status: None,
             sections: Sections::default(),
             recorded_ids: BTreeMap::new(),
             cancel_dropped: false,

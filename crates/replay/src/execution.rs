@@ -125,6 +125,11 @@ impl Execution {
         self.ended.is_some()
     }
 
+    /// The custom status the code set last, in whatever turn; `None` when it never did.
+    pub fn custom_status(&self) -> Option<Option<String>> {
+        self.core.borrow().last_custom_status.clone()
+    }
+
     /// What went wrong, other than by an error the code returned.
     pub fn violation(&self) -> Option<&FailureDetails> {
         match &self.ended {

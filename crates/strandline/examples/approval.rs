@@ -79,12 +79,12 @@ pub(crate) async fn run(dir: &Path, answer: Option<Answer>) -> Result<Report> {
         }
         tokio::task::yield_now().await;
     }
-    let waiting = hub.client().pending_timers();
+    let waiting = hub.pending_timers();
     if let Some(answer) = answer {
         instance.raise(APPROVAL, answer).await?;
     }
     let outcome = instance.output().await?;
-    let after = hub.client().pending_timers();
+    let after = hub.pending_timers();
     let history = instance.history().await?.iter().map(|event| event.kind().name()).collect();
     hub.close().await?;
     Ok(Report { outcome, history, timers: (waiting, after) })

@@ -8,15 +8,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Serialize;
-use strandline_engine::runtime::{CallError, Hub, RunningActivity};
-use strandline_hub::{Refusal, Reply, ReusePolicy, Start};
+use strandline_engine::runtime::RunningActivity;
+use strandline_hub::{ReusePolicy, Start};
 use strandline_model::{ExecutionId, InstanceId, Timestamp};
 use uuid::Uuid;
 
+use crate::backend::Backend;
 use crate::entity::{Entity, EntityClient, EntityId};
 use crate::error::{Error, Result};
 use crate::handle::{AnOrchestration, Callable, Named};
-use crate::hub::DataDirectory;
 use crate::instance::Instance;
 use crate::{json, trace};
 
@@ -24,15 +24,14 @@ use crate::{json, trace};
 /// was told, every later call sees, also after a crash.
 #[derive(Clone)]
 pub struct Client {
-    pub(crate) hub: Hub,
+    /// Keeps a hub of this process running.
+    pub(crate) backend: Arc<dyn Backend>,
     default_version: Option<Arc<str>>,
-    /// Keeps the hub running.
-    _directory: DataDirectory,
 }
 
 impl Client {
-    pub(crate) fn new(hub: Hub, directory: DataDirectory) -> Self {
-        Self { hub, default_version: None, _directory: directory }
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend, default_version: None }
     }
 
     /// Instances that this client starts get this version unless the start names one.
@@ -109,22 +108,17 @@ impl Client {
 
     /// Engine time: timers fire and starts are scheduled by it.
     pub async fn now(&self) -> Result<Timestamp> {
-        self.hub.now().await.map_err(call_error)
+        self.backend.now().await
     }
 
     /// Activities of this process that run now, with the progress they reported last.
     pub fn running_activities(&self) -> Vec<RunningActivity> {
-        self.hub.running_activities()
-    }
-
-    /// How many timers of the hub wait to fire.
-    pub fn pending_timers(&self) -> usize {
-        self.hub.timers()
+        self.backend.running_activities()
     }
 
     /// Orchestrators nobody serves would wait for ever unseen: typed handles are checked.
     pub(crate) fn check_served(&self, name: &str) -> Result<()> {
-        let Some((orchestrators, _)) = self.hub.served() else { return Ok(()) };
+        let Some(orchestrators) = self.backend.served() else { return Ok(()) };
         if orchestrators.iter().any(|o| o.eq_ignore_ascii_case(name)) {
             return Ok(());
         }
@@ -139,7 +133,7 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Client").field(&self.hub.info().name).finish()
+        f.debug_tuple("Client").field(&self.backend.name()).finish()
     }
 }
 
@@ -210,11 +204,13 @@ impl<O> StartInstance<O> {
             trace_parent,
             trace_state: trace_state.flatten(),
         };
-        let started = client.hub.start(start).await;
-        // The caller may not know the id yet; with it the outcome can be asked for.
-        match started.map_err(|error| call_error(error).context(format_args!("starting instance '{id}'")))? {
-            Reply::Refused(refusal) => Err(refused(refusal, &id)),
-            _ => Ok(instance),
+        match client.backend.start(start).await {
+            Ok(()) => Ok(instance),
+            // The caller may not know the id yet; with it the outcome can be asked for.
+            Err(error) if error.is::<OutcomeUnknown>() || error.is::<HubClosed>() => {
+                Err(error.context(format_args!("starting instance '{id}'")))
+            }
+            Err(error) => Err(error),
         }
     }
 }
@@ -274,31 +270,4 @@ error_types! {
     VersionMismatch
     /// For [`Error::is`]: something given is too large or not allowed; the text names it and the limit.
     InvalidRequest
-}
-
-pub(crate) fn call_error(error: CallError) -> Error {
-    match error {
-        CallError::OutcomeUnknown => Error::new("OutcomeUnknown", error),
-        CallError::Closed | CallError::NoSuchHub(_) => Error::new("HubClosed", error),
-        CallError::TooManyWorkers(_) => Error::new("HubOverloaded", error),
-    }
-}
-
-pub(crate) fn refused(refusal: Refusal, id: &str) -> Error {
-    let what = if id.starts_with('@') { "entity" } else { "instance" };
-    let error_type = match &refusal {
-        Refusal::AlreadyExists { .. } => "InstanceExists",
-        Refusal::NotFound => "InstanceNotFound",
-        Refusal::Terminal { .. } => "InstanceOver",
-        Refusal::NotFailed { .. } => "InstanceNotFailed",
-        Refusal::NotOver { .. } => "InstanceNotOver",
-        Refusal::Overloaded(_)
-        | Refusal::StorageFull(_)
-        | Refusal::TooManyPendingEvents { .. }
-        | Refusal::TooManyPendingOperations { .. } => "HubOverloaded",
-        Refusal::TooLarge { .. } | Refusal::Invalid { .. } | Refusal::EntityInUse(_) | Refusal::Stale(_) => {
-            "InvalidRequest"
-        }
-    };
-    Error::new(error_type, format_args!("{what} '{id}': {refusal}"))
 }

@@ -11,6 +11,7 @@ use strandline_store::Store;
 use strandline_store::disk::MemoryDisk;
 use strandline_store_local::{LocalOptions, LocalStore};
 
+use crate::backend::Embedded;
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::register::Register;
@@ -223,12 +224,17 @@ impl TaskHub {
 
     /// Describes the worker that runs this hub's code in this process.
     pub fn worker(&self) -> WorkerBuilder {
-        WorkerBuilder { hub: self.hub.clone(), registry: Registry::new() }
+        WorkerBuilder { hub: self.clone(), registry: Registry::new() }
     }
 
     /// A client of this hub.
     pub fn client(&self) -> Client {
-        Client::new(self.hub.clone(), self.directory.clone())
+        Client::new(Arc::new(Embedded::new(self.hub.clone(), self.directory.clone())))
+    }
+
+    /// How many timers of the hub wait to fire.
+    pub fn pending_timers(&self) -> usize {
+        self.hub.timers()
     }
 
     /// Closes the directory with all its hubs; see [`DataDirectory::close`].
@@ -262,12 +268,12 @@ impl fmt::Debug for DataDirectory {
 
 /// The worker of a hub before it starts: a [`Registry`] that knows its hub.
 #[must_use = "a worker serves nothing until it is started"]
-pub struct WorkerBuilder {
-    hub: Hub,
-    registry: Registry,
+pub struct WorkerBuilder<H = TaskHub> {
+    pub(crate) hub: H,
+    pub(crate) registry: Registry,
 }
 
-impl WorkerBuilder {
+impl<H> WorkerBuilder<H> {
     /// Adds functions; see [`Registry::register`].
     pub fn register(mut self, functions: impl Register) -> Self {
         self.registry = self.registry.register(functions);
@@ -297,7 +303,9 @@ impl WorkerBuilder {
         self.registry = self.registry.versioning(versioning);
         self
     }
+}
 
+impl WorkerBuilder {
     /// Starts serving, in place of the worker before: register everything with one worker.
     /// Instances that waited for a worker go on.
     ///
@@ -305,7 +313,8 @@ impl WorkerBuilder {
     /// Names everything that was registered wrongly, such as a name registered twice.
     pub fn start(self) -> Result<()> {
         let worker = self.registry.build()?;
-        if let Some((orchestrators, activities)) = self.hub.served() {
+        let hub = self.hub.hub;
+        if let Some((orchestrators, activities)) = hub.served() {
             let (now, mut lost) = ([worker.orchestrators(), worker.activities()].concat(), orchestrators);
             lost.extend(activities);
             lost.retain(|name| !now.contains(name));
@@ -317,12 +326,12 @@ impl WorkerBuilder {
             }
         }
         tracing::debug!(orchestrators = ?worker.orchestrators(), activities = ?worker.activities(), "worker starts");
-        self.hub.attach(Some(Arc::new(worker)));
+        hub.attach(Some(Arc::new(worker)));
         Ok(())
     }
 }
 
-impl fmt::Debug for WorkerBuilder {
+impl<H> fmt::Debug for WorkerBuilder<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WorkerBuilder").field("registry", &self.registry).finish_non_exhaustive()
     }

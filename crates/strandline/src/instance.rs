@@ -10,11 +10,12 @@ use std::time::Duration;
 use futures::stream::{self, BoxStream, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use strandline_engine::pipeline::{Answer, HistoryPage, Read};
-use strandline_hub::{Command, InstanceStatus, Reply};
+use strandline_engine::pipeline::HistoryPage;
+use strandline_hub::InstanceStatus;
 use strandline_model::{ExecutionId, FailureDetails, HistoryEvent, InstanceId, RuntimeStatus};
 
-use crate::client::{Client, call_error, refused};
+use crate::backend::{Order, When, refused};
+use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::handle::Event;
 use crate::json;
@@ -51,18 +52,18 @@ impl<O> Instance<O> {
 
     /// What is known of the instance; `None` when there is none.
     pub async fn status(&self) -> Result<Option<InstanceStatus>> {
-        self.read_status(Read::Status).await
+        self.status_when(When::Now).await
     }
 
     /// Waits until the instance is no longer pending. If it does not exist yet, waits for that too.
     pub async fn wait_started(&self) -> Result<InstanceStatus> {
-        self.read_status(Read::Started).await?.ok_or_else(|| self.not_found())
+        self.status_when(When::Started).await?.ok_or_else(|| self.not_found())
     }
 
     /// Waits until the instance is over, across continue-as-new. If it does not exist yet, waits for
     /// that too. Put a deadline on it with `tokio::time::timeout`.
     pub async fn wait(&self) -> Result<InstanceStatus> {
-        self.read_status(Read::Ended).await?.ok_or_else(|| self.not_found())
+        self.status_when(When::Ended).await?.ok_or_else(|| self.not_found())
     }
 
     /// Waits until the instance is over and returns its output.
@@ -95,7 +96,7 @@ impl<O> Instance<O> {
         let input = json::encode(&payload, || format!("the payload of event '{name}'"))?;
         let name = name.to_owned();
         crate::trace::raise(&name, self.id());
-        self.order(Command::RaiseEvent { id: self.id.clone(), name, input }).await
+        self.order(Order::Raise { name, input }).await
     }
 
     /// Ends the instance now, whatever it does; awaiting the result does it. Running activities are
@@ -113,12 +114,12 @@ impl<O> Instance<O> {
 
     /// Holds the instance: what reaches it waits, activities under way finish.
     pub async fn suspend(&self, reason: impl Into<String>) -> Result<()> {
-        self.order(Command::Suspend { id: self.id.clone(), reason: Some(reason.into()) }).await
+        self.order(Order::Suspend { reason: reason.into() }).await
     }
 
     /// Lets a suspended instance go on with what reached it, in order.
     pub async fn resume(&self, reason: impl Into<String>) -> Result<()> {
-        self.order(Command::Resume { id: self.id.clone(), reason: Some(reason.into()) }).await
+        self.order(Order::Resume { reason: reason.into() }).await
     }
 
     /// As [`Instance::wait`], but no longer than this; `None` when it is not over by then.
@@ -193,28 +194,15 @@ impl<O> Instance<O> {
     }
 
     async fn page(&self, from: usize, max: usize) -> Result<HistoryPage> {
-        match self.read(Read::History { from, max }).await? {
-            Answer::History(Some(page)) => Ok(page),
-            _ => Err(self.not_found()),
-        }
+        self.client.backend.history(&self.id, from, max).await?.ok_or_else(|| self.not_found())
     }
 
-    async fn read(&self, read: Read) -> Result<Answer> {
-        self.client.hub.read(&self.id, read).await.map_err(call_error)
+    async fn status_when(&self, when: When) -> Result<Option<InstanceStatus>> {
+        self.client.backend.status(&self.id, when).await
     }
 
-    async fn read_status(&self, read: Read) -> Result<Option<InstanceStatus>> {
-        match self.read(read).await? {
-            Answer::Status(status) => Ok(status.map(|s| *s)),
-            _ => Ok(None),
-        }
-    }
-
-    async fn order(&self, command: Command) -> Result<()> {
-        match self.client.hub.command(&self.id, command).await.map_err(call_error)? {
-            Reply::Refused(refusal) => Err(refused(refusal, self.id.as_str())),
-            _ => Ok(()),
-        }
+    async fn order(&self, order: Order) -> Result<()> {
+        self.client.backend.order(&self.id, order).await
     }
 
     fn not_found(&self) -> Error {
@@ -256,8 +244,7 @@ impl<'a, O: 'a> IntoFuture for Terminate<'a, O> {
 
     fn into_future(self) -> Self::IntoFuture {
         let Self { instance, reason, recursive } = self;
-        let command = Command::Terminate { id: instance.id.clone(), reason: Some(reason), recursive };
-        Box::pin(instance.order(command))
+        Box::pin(instance.order(Order::Terminate { reason, recursive }))
     }
 }
 

@@ -28,6 +28,14 @@
 //! Inputs, outputs and events are JSON. `()` and `None` are written as `null`; a payload that is
 //! absent, as other languages leave it, reads as `null`.
 //!
+//! # Features of the crate
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | none (the default) | hubs in this process, no network |
+//! | `remote` | [`RemoteHub`](https://docs.rs/strandline): client and worker of a server, over gRPC, with the same functions and the same [`Client`] |
+//! | `tls` | `remote`, and `https://` addresses |
+//!
 //! # Testing
 //!
 //! [`TestHub`] runs durable functions in virtual time; [`testing::History`] tells whether changed code
@@ -41,6 +49,7 @@
 #![deny(missing_docs)]
 
 mod activity;
+mod backend;
 mod client;
 mod context;
 mod durations;
@@ -57,6 +66,8 @@ mod query;
 mod quiet;
 mod register;
 mod registry;
+#[cfg(feature = "remote")]
+mod remote;
 mod retry;
 mod runner;
 mod task;
@@ -93,6 +104,8 @@ pub use maintenance::{Purge, PurgeWhere, Purged};
 pub use query::QueryInstances;
 pub use register::{ActivityFn, OrchestratorFn, Outcome, Register, activity_fn, orchestrator_fn};
 pub use registry::Registry;
+#[cfg(feature = "remote")]
+pub use remote::{Connect, RemoteHub, RemoteWork};
 pub use retry::{RetryContext, RetryPolicy};
 pub use task::{Task, Timeout};
 pub use testing::TestHub;

@@ -5,15 +5,15 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
-use strandline_engine::maintenance::{self, MaintenanceError, PurgeOptions, PurgeScope, PurgedInstance};
-use strandline_hub::{Refusal, Reply};
+use strandline_engine::maintenance::{self, PurgeOptions, PurgeScope};
+use strandline_hub::Refusal;
 use strandline_model::InstanceId;
-use uuid::Uuid;
 
-use crate::client::{Client, call_error, refused};
+use crate::backend::{Order, Restart, refused};
+use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::instance::Instance;
-use crate::query::{QueryInstances, list_error};
+use crate::query::QueryInstances;
 
 /// What a purge of many instances did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,8 +60,8 @@ impl<O> Instance<O> {
     /// # Errors
     /// `InstanceNotFound`; `InstanceExists` for an instance that is not over.
     pub async fn restart(&self) -> Result<()> {
-        self.check_restart().await?;
-        self.client().hub.restart(self.instance_id()).await.map_err(maintenance_error)
+        self.restarted(Restart::Itself).await?;
+        Ok(())
     }
 
     /// Starts the orchestrator again under a new id of 32 hex digits, whatever this instance does.
@@ -69,9 +69,7 @@ impl<O> Instance<O> {
     /// # Errors
     /// `InstanceNotFound`.
     pub async fn restart_as_new(&self) -> Result<Self> {
-        let id = InstanceId::trusted(Uuid::new_v4().simple().to_string());
-        self.check_restart().await?;
-        self.client().hub.restart_as_new(self.instance_id(), &id).await.map_err(maintenance_error)?;
+        let id = self.restarted(Restart::NewInstance).await?;
         Ok(Self::new(self.client().clone(), id))
     }
 
@@ -84,18 +82,16 @@ impl<O> Instance<O> {
     /// # Errors
     /// `InstanceNotFound`; `InstanceNotFailed` for one that did not fail.
     pub async fn rewind(&self, reason: impl Into<String>) -> Result<()> {
-        let reason = Some(reason.into());
-        match self.client().hub.rewind(self.instance_id(), reason).await.map_err(call_error)? {
-            Reply::Refused(refusal) => Err(refused(refusal, self.id())),
-            _ => Ok(()),
-        }
+        let order = Order::Rewind { reason: reason.into() };
+        self.client().backend.order(self.instance_id(), order).await
     }
 
     /// What nobody serves is not started.
-    async fn check_restart(&self) -> Result<()> {
+    async fn restarted(&self, into: Restart) -> Result<InstanceId> {
         let status = self.status().await?;
         let status = status.ok_or_else(|| refused(Refusal::NotFound, self.id()))?;
-        self.client().check_served(status.name())
+        self.client().check_served(status.name())?;
+        self.client().backend.restart(self.instance_id(), into).await
     }
 }
 
@@ -134,8 +130,7 @@ impl Client {
         let parse =
             |id: I::Item| InstanceId::new(id.as_ref()).map_err(|e| Error::new("InvalidInstanceId", e));
         let ids: Vec<InstanceId> = ids.into_iter().map(parse).collect::<Result<_>>()?;
-        let purged = self.hub.purge_ids(ids, PurgeScope::Instance).await;
-        Ok(purged.map_err(maintenance_error)?.into())
+        self.backend.purge_ids(ids).await
     }
 }
 
@@ -156,13 +151,7 @@ impl Purge<'_> {
     }
 
     async fn purge(self) -> Result<u64> {
-        let purged = self.client.hub.purge(&self.id, self.scope).await;
-        match purged.map_err(maintenance_error)? {
-            PurgedInstance { not_over: Some((id, status)), .. } => {
-                Err(refused(Refusal::NotOver { status }, id.as_str()))
-            }
-            PurgedInstance { purged, .. } => Ok(purged),
-        }
+        self.client.backend.purge(&self.id, self.scope).await
     }
 }
 
@@ -204,8 +193,7 @@ impl PurgeWhere {
     }
 
     async fn purge(self) -> Result<Purged> {
-        let purged = self.client.hub.purge_where(self.query.build()?, self.options).await;
-        Ok(purged.map_err(maintenance_error)?.into())
+        self.client.backend.purge_where(self.query.build()?, self.options).await
     }
 }
 
@@ -221,13 +209,5 @@ impl IntoFuture for PurgeWhere {
 impl fmt::Debug for PurgeWhere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PurgeWhere").field("query", &self.query).finish_non_exhaustive()
-    }
-}
-
-pub(crate) fn maintenance_error(error: MaintenanceError) -> Error {
-    match error {
-        MaintenanceError::Call(error) => call_error(error),
-        MaintenanceError::List(error) => list_error(error),
-        MaintenanceError::Refused { id, refusal } => refused(refusal, id.as_str()),
     }
 }

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use strandline_engine::pipeline::{Answer, Read};
-use strandline_engine::runtime::{InstancePage, ListError};
+use strandline_engine::runtime::InstancePage;
 use strandline_hub::InstanceStatus;
 use strandline_hub::query::{InstanceQuery, PAGE_SIZE_DEFAULT};
 use strandline_model::{InstanceId, RuntimeStatus, Timestamp};
 
-use crate::client::{Client, call_error};
+use crate::backend::{PageOf, When};
+use crate::client::Client;
 use crate::error::{Error, Result};
 
 /// Statuses asked for at the same time by [`Client::statuses`].
@@ -69,12 +69,7 @@ impl Client {
         let parse =
             |id: I::Item| InstanceId::new(id.as_ref()).map_err(|e| Error::new("InvalidInstanceId", e));
         let ids: Vec<InstanceId> = ids.into_iter().map(parse).collect::<Result<_>>()?;
-        let status = |id: InstanceId| async move {
-            match self.hub.read(&id, Read::Status).await.map_err(call_error)? {
-                Answer::Status(status) => Ok(status.map(|s| *s)),
-                _ => Ok(None),
-            }
-        };
+        let status = |id: InstanceId| async move { self.backend.status(&id, When::Now).await };
         stream::iter(ids).map(status).buffered(AT_ONCE).try_collect().await
     }
 }
@@ -182,16 +177,12 @@ impl QueryInstances {
     /// # Errors
     /// As for [`QueryInstances::page`].
     pub async fn count(&self) -> Result<u64> {
-        self.client.hub.count(&Arc::new(self.build()?)).await.map_err(list_error)
+        self.client.backend.count(&Arc::new(self.build()?)).await
     }
 
     async fn read_page(&self, query: &Arc<InstanceQuery>, token: Option<&str>) -> Result<InstancePage> {
-        let page = self.client.hub.list(query, token, self.page_size).await;
-        let mut page = page.map_err(list_error)?;
-        if !self.payloads {
-            page.instances = page.instances.iter().map(InstanceStatus::without_payloads).collect();
-        }
-        Ok(page)
+        let page = PageOf { token, size: self.page_size, payloads: self.payloads };
+        self.client.backend.list(query, page).await
     }
 
     pub(crate) fn build(&self) -> Result<InstanceQuery> {
@@ -207,14 +198,5 @@ impl fmt::Debug for QueryInstances {
             .field("query", &self.query)
             .field("parent", &self.parent)
             .finish_non_exhaustive()
-    }
-}
-
-pub(crate) fn list_error(error: ListError) -> Error {
-    match error {
-        ListError::Call(error) => call_error(error),
-        ListError::Query(error) => Error::new("InvalidRequest", error),
-        ListError::Token(error) => Error::new("InvalidRequest", error),
-        ListError::Store(error) => Error::new("HubError", error),
     }
 }

@@ -118,6 +118,15 @@ impl<C> Versions<C> {
         self.by_name.contains_key(&name.to_ascii_lowercase())
     }
 
+    /// The names with their versions, the empty one for unversioned; none listed where any is served.
+    #[cfg(feature = "remote")]
+    pub(crate) fn served(&self) -> impl Iterator<Item = (String, Vec<String>)> {
+        self.by_name.values().map(|entry| {
+            let versions: Vec<_> = entry.versions.keys().cloned().collect();
+            (entry.name.clone(), if versions == [""] { Vec::new() } else { versions })
+        })
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         self.by_name.values().map(|entry| entry.name.clone()).collect()
     }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use strandline_engine::worker::{Turn, TurnOutcome, TurnRunner};
-use strandline_model::{Action, ActionKind, Completion, ExecutionId, FailureDetails, InstanceId, Origin};
+use strandline_model::{
+    Action, ActionKind, Completion, ExecutionId, FailureDetails, InstanceId, Origin, Timestamp,
+};
 use strandline_replay::{ContextHandle, Ending, Execution, Identity, Orchestrator};
 
 use crate::context::OrchestrationContext;
@@ -31,6 +33,9 @@ struct Held {
     traced: trace::Execution,
     used: u64,
     weight: usize,
+    /// When its last turn was handed out.
+    #[cfg_attr(not(feature = "remote"), expect(dead_code))]
+    turned: Option<Timestamp>,
     /// The engine was told that it is here and may leave the past out of the next turn.
     promised: Cell<bool>,
 }
@@ -83,13 +88,14 @@ impl Runner {
         execution_id: ExecutionId,
         execution: Execution,
         traced: trace::Execution,
+        turned: Option<Timestamp>,
     ) {
         self.uses += 1;
         let weight = execution.weight();
         self.bytes += weight;
         self.by_use.insert(self.uses, instance.clone());
         let (used, promised) = (self.uses, Cell::new(false));
-        let held = Held { execution_id, execution, traced, used, weight, promised };
+        let held = Held { execution_id, execution, traced, used, weight, turned, promised };
         self.held.insert(instance, held);
         self.evict();
     }
@@ -134,6 +140,33 @@ impl Runner {
     }
 }
 
+impl Runner {
+    /// Runs a turn, and also tells which custom status its code set last; see
+    /// [`Execution::custom_status`].
+    pub(crate) fn run_telling(&mut self, turn: Turn) -> (TurnOutcome, Option<Option<String>>) {
+        let (mut execution, mut traced) = match self.restore(&turn) {
+            Ok(restored) => restored,
+            Err(failure) => return (failed(&turn, failure), None),
+        };
+        let outcome = execution.turn(&turn.new);
+        let mut outcome =
+            TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status, span: None };
+        traced.turn(&turn, &mut outcome);
+        let last = execution.custom_status();
+        if !execution.is_over() {
+            let turned = turn.new.first().map(|event| event.timestamp);
+            self.keep(turn.instance, turn.execution, execution, traced, turned);
+        }
+        (outcome, last)
+    }
+
+    /// When the last turn of what is held of an instance was handed out.
+    #[cfg(feature = "remote")]
+    pub(crate) fn last_turn(&self, instance: &InstanceId) -> Option<Timestamp> {
+        self.held.get(instance)?.turned
+    }
+}
+
 impl TurnRunner for Runner {
     fn holds(&self, instance: &InstanceId, execution: ExecutionId, seen: usize) -> bool {
         let Some(held) = self.held.get(instance) else { return false };
@@ -143,18 +176,7 @@ impl TurnRunner for Runner {
     }
 
     fn run(&mut self, turn: Turn) -> TurnOutcome {
-        let (mut execution, mut traced) = match self.restore(&turn) {
-            Ok(restored) => restored,
-            Err(failure) => return failed(&turn, failure),
-        };
-        let outcome = execution.turn(&turn.new);
-        let mut outcome =
-            TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status, span: None };
-        traced.turn(&turn, &mut outcome);
-        if !execution.is_over() {
-            self.keep(turn.instance, turn.execution, execution, traced);
-        }
-        outcome
+        self.run_telling(turn).0
     }
 
     fn forget(&mut self, instance: &InstanceId) {

@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 
 pub use activities::RunningActivity;
 pub use node::{Hub, Node, Opener};
+pub use pool::ActivityPool;
 pub use query::{EntityPage, InstancePage, ListError};
 pub use workers::{Completed, Connection, Work, WorkItem};
 

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(10);
 const LINGER: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub(crate) struct ActivityPool {
+pub struct ActivityPool {
     shared: Arc<Shared>,
 }
 
@@ -51,7 +51,7 @@ struct Queue {
 }
 
 impl ActivityPool {
-    pub(crate) fn new(handle: Handle, threads_min: usize, threads_max: usize) -> Self {
+    pub fn new(handle: Handle, threads_min: usize, threads_max: usize) -> Self {
         let threads_min = threads_min.max(1);
         let shared = Shared {
             queue: Mutex::default(),
@@ -65,7 +65,7 @@ impl ActivityPool {
         Self { shared: Arc::new(shared) }
     }
 
-    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         let shared = self.shared.clone();
         let (runnable, task) = async_task::spawn(future, move |runnable| shared.push(runnable));
         runnable.schedule();

@@ -745,6 +745,10 @@ pub struct OrchestratorRequest {
     /// As the previous turn's response gave it.
     #[prost(message, optional, tag = "8")]
     pub orchestration_trace_context: ::core::option::Option<OrchestrationTraceContext>,
+    /// Strandline only: how many events were committed before this turn; a worker that remembers them needs
+    /// not fetch them.
+    #[prost(uint64, optional, tag = "5000")]
+    pub past_event_count: ::core::option::Option<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OrchestratorEntityParameters {
@@ -1095,6 +1099,12 @@ pub struct OrchestrationState {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Strandline only: all of what parentInstanceId is part of.
+    #[prost(message, optional, tag = "5000")]
+    pub parent_instance: ::core::option::Option<ParentInstanceInfo>,
+    /// Strandline only: events in the history of the current execution.
+    #[prost(uint64, tag = "5001")]
+    pub history_length: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RewindInstanceRequest {
@@ -1277,6 +1287,9 @@ pub struct PurgeInstancesResponse {
     /// False: it was cut short.
     #[prost(message, optional, tag = "2")]
     pub is_complete: ::core::option::Option<bool>,
+    /// Strandline only: instances asked for that remain because they, or one below them, are not over.
+    #[prost(uint64, optional, tag = "5000")]
+    pub not_over: ::core::option::Option<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateTaskHubRequest {

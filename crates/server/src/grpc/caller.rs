@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use strandline_engine::runtime::Hub;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Status};
 
 use super::TaskHubService;
+use super::error::ERROR_TYPE;
 use crate::hubs::{DEFAULT_HUB, Hubs, HubsError};
 
 /// Names the task hub.
@@ -42,7 +43,11 @@ pub(super) async fn hub_of(hubs: &Hubs, metadata: &MetadataMap) -> Result<Hub, S
 pub(super) fn hub_status(error: HubsError) -> Status {
     let text = error.to_string();
     match error {
-        HubsError::NotFound(_) => Status::not_found(text),
+        HubsError::NotFound(_) => {
+            let mut status = Status::not_found(text);
+            status.metadata_mut().insert(ERROR_TYPE, MetadataValue::from_static("HubNotFound"));
+            status
+        }
         HubsError::Exists(_) => Status::already_exists(text),
         HubsError::Name(_) => Status::invalid_argument(text),
         HubsError::Failed(_) => Status::unavailable(text),

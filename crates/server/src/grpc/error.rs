@@ -5,6 +5,12 @@ use strandline_engine::runtime::{CallError, ListError};
 use strandline_hub::Refusal;
 use strandline_proto::InvalidMessage;
 use tonic::Status;
+use tonic::metadata::MetadataValue;
+
+/// Names the type of an error as the Rust SDK does: codes can't tell all apart.
+pub(super) const ERROR_TYPE: &str = "strandline-error";
+/// Its text, on an answer that is none by its code.
+pub(super) const ERROR_TEXT: &str = "strandline-error-text";
 
 /// A failed call's status. The codes are those that the SDKs tell apart; UNKNOWN, INTERNAL and
 /// DEADLINE_EXCEEDED are left to faults of ours, for some SDKs repeat such calls.
@@ -15,7 +21,8 @@ pub(crate) trait IntoStatus {
 impl IntoStatus for Refusal {
     fn into_status(self) -> Status {
         let text = self.to_string();
-        match self {
+        let error_type = self.error_type();
+        let mut status = match self {
             Self::AlreadyExists { .. } => Status::already_exists(text),
             Self::NotFound => Status::not_found(text),
             Self::Terminal { .. } | Self::NotFailed { .. } | Self::NotOver { .. } | Self::EntityInUse(_) => {
@@ -27,7 +34,9 @@ impl IntoStatus for Refusal {
             | Self::Overloaded(_)
             | Self::StorageFull(_) => Status::resource_exhausted(text),
             Self::Stale(_) => Status::not_found(text),
-        }
+        };
+        status.metadata_mut().insert(ERROR_TYPE, MetadataValue::from_static(error_type));
+        status
     }
 }
 

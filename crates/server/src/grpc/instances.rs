@@ -5,9 +5,10 @@ use strandline_engine::runtime::Hub;
 use strandline_hub::{Command, InstanceStatus, Refusal, Reply, ReusePolicy, Start};
 use strandline_model::{ExecutionId, InstanceId, RuntimeStatus};
 use strandline_proto::{ids, status as statuses, time, wire};
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
-use super::error::status;
+use super::error::{ERROR_TEXT, ERROR_TYPE, status};
 use super::state::{self, Payloads};
 use super::{TaskHubService, waits};
 use crate::access::Caller;
@@ -106,8 +107,7 @@ impl TaskHubService {
         let wire::RaiseEventRequest { instance_id: id, name, input } = request.into_inner();
         let id = instance_id(&id, "RaiseEventRequest.instanceId")?;
         let command = Command::RaiseEvent { id: id.clone(), name, input };
-        tell(&hub, &id, command).await?;
-        Ok(Response::new(wire::RaiseEventResponse {}))
+        tell(&hub, &id, command, wire::RaiseEventResponse {}).await
     }
 
     pub(super) async fn terminate(
@@ -118,8 +118,7 @@ impl TaskHubService {
         let wire::TerminateRequest { instance_id: id, output, recursive } = request.into_inner();
         let id = instance_id(&id, "TerminateRequest.instanceId")?;
         let command = Command::Terminate { id: id.clone(), reason: output, recursive };
-        tell(&hub, &id, command).await?;
-        Ok(Response::new(wire::TerminateResponse {}))
+        tell(&hub, &id, command, wire::TerminateResponse {}).await
     }
 
     pub(super) async fn suspend(
@@ -130,8 +129,7 @@ impl TaskHubService {
         let wire::SuspendRequest { instance_id: id, reason } = request.into_inner();
         let id = instance_id(&id, "SuspendRequest.instanceId")?;
         let command = Command::Suspend { id: id.clone(), reason };
-        tell(&hub, &id, command).await?;
-        Ok(Response::new(wire::SuspendResponse {}))
+        tell(&hub, &id, command, wire::SuspendResponse {}).await
     }
 
     pub(super) async fn resume(
@@ -142,8 +140,7 @@ impl TaskHubService {
         let wire::ResumeRequest { instance_id: id, reason } = request.into_inner();
         let id = instance_id(&id, "ResumeRequest.instanceId")?;
         let command = Command::Resume { id: id.clone(), reason };
-        tell(&hub, &id, command).await?;
-        Ok(Response::new(wire::ResumeResponse {}))
+        tell(&hub, &id, command, wire::ResumeResponse {}).await
     }
 
     pub(super) async fn rewind(
@@ -161,13 +158,21 @@ impl TaskHubService {
 }
 
 /// Carries out a command. For the SDKs, what is told to an instance that is over is told in vain, not
-/// wrongly.
-async fn tell(hub: &Hub, id: &InstanceId, command: Command) -> Result<(), Status> {
+/// wrongly; the metadata says that it was.
+async fn tell<T>(hub: &Hub, id: &InstanceId, command: Command, answer: T) -> Result<Response<T>, Status> {
+    let mut answer = Response::new(answer);
     match hub.command(id, command).await.map_err(status)? {
-        Reply::Refused(Refusal::Terminal { .. }) => Ok(()),
-        Reply::Refused(refusal) => Err(status(refusal)),
-        _ => Ok(()),
+        Reply::Refused(refusal @ Refusal::Terminal { .. }) => {
+            let metadata = answer.metadata_mut();
+            metadata.insert(ERROR_TYPE, MetadataValue::from_static(refusal.error_type()));
+            if let Ok(text) = refusal.to_string().parse() {
+                metadata.insert(ERROR_TEXT, text);
+            }
+        }
+        Reply::Refused(refusal) => return Err(status(refusal)),
+        _ => {}
     }
+    Ok(answer)
 }
 
 /// Which existing instances a start replaces.

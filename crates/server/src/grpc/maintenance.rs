@@ -59,6 +59,7 @@ impl TaskHubService {
         Ok(Response::new(wire::PurgeInstancesResponse {
             deleted_instance_count: i32::try_from(purged).unwrap_or(i32::MAX),
             is_complete: Some(complete),
+            not_over: None,
         }))
     }
 

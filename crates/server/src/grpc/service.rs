@@ -4,11 +4,15 @@ use strandline_engine::dispatch::Kind;
 use strandline_engine::pipeline::Read;
 use strandline_proto::wire;
 use strandline_proto::wire::task_hub_sidecar_service_server::TaskHubSidecarService;
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use super::TaskHubService;
 use super::history::HistoryChunks;
 use super::work::WorkItems;
+
+/// Tells workers that this is a server that knows the fields that are ours.
+const VERSION: &str = "strandline-version";
 
 #[tonic::async_trait]
 impl TaskHubSidecarService for TaskHubService {
@@ -16,7 +20,10 @@ impl TaskHubSidecarService for TaskHubService {
     type StreamInstanceHistoryStream = HistoryChunks;
 
     async fn hello(&self, _: Request<()>) -> Result<Response<()>, Status> {
-        Ok(Response::new(()))
+        let mut hello = Response::new(());
+        let version = MetadataValue::from_static(env!("CARGO_PKG_VERSION"));
+        hello.metadata_mut().insert(VERSION, version);
+        Ok(hello)
     }
 
     async fn start_instance(

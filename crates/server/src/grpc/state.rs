@@ -1,7 +1,7 @@
 //! What clients are told of an instance.
 
 use strandline_hub::InstanceStatus;
-use strandline_proto::{failure, status, time, wire};
+use strandline_proto::{failure, history, status, time, wire};
 
 /// Which payloads an answer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,5 +35,7 @@ pub(super) fn to_wire(instance: &InstanceStatus, payloads: Payloads) -> wire::Or
         completed_timestamp: instance.completed().map(time::to_wire),
         parent_instance_id: instance.parent().map(|parent| parent.instance_id.clone()),
         tags: instance.tags().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        parent_instance: instance.parent().map(history::parent_to_wire),
+        history_length: instance.history_len as u64,
     }
 }

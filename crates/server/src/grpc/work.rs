@@ -349,6 +349,7 @@ fn turn_to_wire(turn: Turn, streams_history: bool, rewinds: Rewinds) -> wire::Or
         new_events: events(&turn.new),
         requires_history_streaming,
         orchestration_trace_context: turn.span.as_ref().map(trace::span_to_wire),
+        past_event_count: Some(turn.seen as u64),
         ..Default::default()
     }
 }

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use serde::Serialize;
-use strandline_engine::pipeline::{Answer, Read};
-use strandline_hub::{Command, EntityStatus as HubStatus, Reply};
+use strandline_hub::EntityStatus as HubStatus;
 use strandline_model::{EntityId as Id, EntityOperation, InstanceId, Timestamp};
 use uuid::Uuid;
 
 use super::proxy::encode;
 use super::{Channel, Entity, EntityId, OneWay};
-use crate::client::{Client, call_error, refused};
+use crate::client::Client;
 use crate::error::Result;
 use crate::json;
 
@@ -70,11 +69,7 @@ impl<E: Entity> EntityClient<E> {
 
     /// What is known of it; `None` when there is nothing of it.
     pub async fn status(&self) -> Result<Option<EntityStatus>> {
-        let id = self.id.checked()?.instance_id();
-        match self.client.hub.read(&id, Read::Entity).await.map_err(call_error)? {
-            Answer::Entity(status) => Ok(status.map(|status| EntityStatus::of(*status))),
-            _ => Ok(None),
-        }
+        self.client.backend.entity(self.id.checked()?).await
     }
 
     /// Its operations as one-way signals; each is sent when it is awaited.
@@ -123,12 +118,7 @@ impl Channel for ClientSignals {
         SendSignal {
             sending: Box::pin(async move {
                 let (target, operation) = signal?;
-                let id = target.instance_id();
-                let command = Command::SignalEntity { id: id.clone(), operation };
-                match client.hub.command(&id, command).await.map_err(call_error)? {
-                    Reply::Refused(refusal) => Err(refused(refusal, id.as_str())),
-                    _ => Ok(()),
-                }
+                client.backend.signal(&target, operation).await
             }),
         }
     }

@@ -65,7 +65,7 @@ impl EntityId {
         Ok(id)
     }
 
-    pub(super) fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         Self { id: Id::parse(text), entity: PhantomData }
     }
 

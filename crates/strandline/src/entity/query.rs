@@ -4,15 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use strandline_hub::EntityStatus as HubStatus;
 use strandline_hub::query::{EntityQuery, PAGE_SIZE_DEFAULT};
 use strandline_model::{EntityId as Id, Timestamp};
 
 use super::{Entity, EntityStatus};
+use crate::backend::PageOf;
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::maintenance::maintenance_error;
-use crate::query::list_error;
 
 /// Which entities are meant: those that meet every condition given. Made by [`Client::query_entities`].
 ///
@@ -73,16 +71,7 @@ impl Client {
     /// orchestration ends, and entities without state, operations and lock vanish by themselves; this is
     /// for hubs that somebody has doubts about.
     pub async fn clean_entities(&self) -> Result<CleanedEntities> {
-        let mut cleaned = CleanedEntities::default();
-        let mut token: Option<String> = None;
-        loop {
-            let page = self.hub.release_orphaned_locks(token.as_deref()).await.map_err(maintenance_error)?;
-            cleaned.released_locks += page.released;
-            token = page.continuation_token;
-            if token.is_none() {
-                return Ok(cleaned);
-            }
-        }
+        self.backend.clean_entities().await
     }
 }
 
@@ -152,14 +141,8 @@ impl QueryEntities {
             return Err(Error::new("InvalidRequest", problem));
         }
         let query = Arc::new(self.query.clone());
-        let page = self.client.hub.list_entities(&query, token, self.page_size).await.map_err(list_error)?;
-        let status = |entity: HubStatus| {
-            let mut status = EntityStatus::of(entity);
-            status.state = status.state.filter(|_| self.states);
-            status
-        };
-        let entities = page.entities.into_iter().map(status).collect();
-        Ok(EntityPage { entities, continuation_token: page.continuation_token })
+        let page = PageOf { token, size: self.page_size, payloads: self.states };
+        self.client.backend.list_entities(&query, page).await
     }
 
     /// All pages, one after the other.

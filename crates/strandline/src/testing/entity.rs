@@ -11,7 +11,7 @@ use strandline_hub::{Command, Reply};
 use strandline_model::{EntityOperation, InstanceId, Timestamp};
 
 use super::world::World;
-use crate::client::refused;
+use crate::backend::refused;
 use crate::entity::{Channel, Entity, EntityId, OneWay, encode};
 use crate::error::{Error, Result};
 use crate::json;

@@ -14,7 +14,7 @@ use strandline_model::{ExecutionId, InstanceId, Timestamp};
 use super::entity::TestEntity;
 use super::run::TestRun;
 use super::world::World;
-use crate::client::refused;
+use crate::backend::refused;
 use crate::entity::{Entity, EntityId};
 use crate::error::{Error, Result};
 use crate::handle::{AnActivity, AnOrchestration, Callable, Named};

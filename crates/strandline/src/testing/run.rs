@@ -14,7 +14,7 @@ use strandline_model::{FailureDetails, InstanceId, RuntimeStatus};
 use super::golden;
 use super::history::History;
 use super::world::World;
-use crate::client::refused;
+use crate::backend::refused;
 use crate::error::Error;
 use crate::handle::Event;
 use crate::json;
