@@ -5,6 +5,7 @@
 
 pub mod access;
 mod bench;
+mod cli;
 mod dev;
 pub mod exit;
 mod grpc;
@@ -14,6 +15,8 @@ mod serve;
 mod signals;
 mod traces;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use exit::Failure;
 
@@ -22,7 +25,7 @@ pub use serve::{Reflection, Server, ServerOptions, bind};
 
 /// Durable functions: orchestrations written as ordinary code that survive any crash.
 #[derive(Parser)]
-#[command(name = "strandline", version, arg_required_else_help = true)]
+#[command(name = "strandline", version, arg_required_else_help = true, after_long_help = cli::EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -34,14 +37,18 @@ enum Command {
     Serve(serve::Args),
     Bench(bench::Args),
     Keys(keys::command::Args),
+    #[command(flatten)]
+    Client(cli::Command),
 }
 
-/// Carries out a command line, to its end.
-pub async fn run(cli: Cli) -> Result<(), Failure> {
-    match cli.command {
+/// Carries out a command line, to its end. Commands for a running server tell by themselves what went wrong.
+pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let done = match cli.command {
         Command::Dev(args) => dev::run(args).await.map_err(Failure::from),
         Command::Serve(args) => serve::run(args).await.map_err(Failure::from),
         Command::Bench(args) => bench::run(args).await.map_err(Failure::from),
         Command::Keys(args) => keys::command::run(args),
-    }
+        Command::Client(command) => return Ok(cli::run(command).await),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

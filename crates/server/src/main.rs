@@ -16,7 +16,7 @@ async fn main() -> ExitCode {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match strandline_server::run(Cli::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit,
         Err(Failure { exit, error }) => {
             eprintln!("error: {error:#}");
             exit.into()

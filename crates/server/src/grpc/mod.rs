@@ -1,6 +1,6 @@
 //! The Durable Task protocol: what official SDKs speak, as clients and as workers.
 
-mod caller;
+pub(crate) mod caller;
 mod entities;
 mod error;
 mod history;
