@@ -38,7 +38,7 @@ enum Command {
     Bench(bench::Args),
     Keys(keys::command::Args),
     #[command(flatten)]
-    Client(cli::Command),
+    Client(Box<cli::Command>),
 }
 
 /// Carries out a command line, to its end. Commands for a running server tell by themselves what went wrong.
@@ -48,7 +48,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(args).await.map_err(Failure::from),
         Command::Bench(args) => bench::run(args).await.map_err(Failure::from),
         Command::Keys(args) => keys::command::run(args),
-        Command::Client(command) => return Ok(cli::run(command).await),
+        Command::Client(command) => return Ok(cli::run(*command).await),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

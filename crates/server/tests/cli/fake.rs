@@ -332,7 +332,11 @@ impl TaskHubSidecarService for Service {
             _ => 0,
         };
         let deleted_instance_count = i32::try_from(count).unwrap();
-        Ok(Response::new(wire::PurgeInstancesResponse { deleted_instance_count, is_complete: Some(true) }))
+        Ok(Response::new(wire::PurgeInstancesResponse {
+            deleted_instance_count,
+            is_complete: Some(true),
+            ..Default::default()
+        }))
     }
 
     async fn query_entities(
