@@ -11,7 +11,7 @@ mod queue;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use strandline_model::{EventKind, ExecutionId, InstanceId, Timestamp};
+use strandline_model::{ActionKind, EventKind, ExecutionId, InstanceId, Timestamp};
 
 pub use profile::{Filters, Slots, Versions, WorkerProfile};
 pub use queue::Line;
@@ -19,6 +19,7 @@ pub use queue::Line;
 use self::attempts::{Attempts, Verdict};
 use self::queue::{End, Queue};
 use crate::pipeline::{ActivityDispatch, Claimed, ClaimedWork, Offer};
+use crate::worker::TurnOutcome;
 
 /// A kind of work. Each has slots of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,17 +111,17 @@ impl Item {
         }
     }
 
-    /// About how many bytes of memory it takes.
+    /// About how many bytes of memory it takes. An offer takes next to nothing: what it is for waits in its
+    /// partition.
     fn weight(&self) -> usize {
         const ITEM_BYTES: usize = 512;
-        ITEM_BYTES
-            + match self {
-                Self::Offer { offer, .. } => offer.id.as_str().len(),
-                Self::Activity(activity) => match activity.scheduled.kind() {
-                    EventKind::TaskScheduled(task) => task.input.as_ref().map_or(0, String::len),
-                    _ => 0,
-                },
-            }
+        match self {
+            Self::Offer { .. } => 0,
+            Self::Activity(activity) => match activity.scheduled.kind() {
+                EventKind::TaskScheduled(task) => ITEM_BYTES + task.input.as_ref().map_or(0, String::len),
+                _ => ITEM_BYTES,
+            },
+        }
     }
 }
 
@@ -166,12 +167,61 @@ pub struct Lease {
     pub execution: ExecutionId,
     /// Of an entity: how many it holds.
     pub operations: usize,
+    /// What of a turn's outcome is back, if it comes in parts.
+    pub parts: Option<Box<Parts>>,
     /// How large it was when it was sent.
     bytes: usize,
     expires: Option<Timestamp>,
     /// Offered while it was out.
     next: Option<Item>,
 }
+
+impl Lease {
+    /// Without the parts that are back.
+    pub fn in_short(&self) -> Self {
+        Self { parts: None, next: None, item: self.item.clone(), ..*self }
+    }
+}
+
+/// The parts of a turn's outcome that are back. They live and die with the lease.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    pub outcome: TurnOutcome,
+    bytes: usize,
+}
+
+impl Parts {
+    /// Puts the last part behind those before.
+    pub fn complete(self, last: TurnOutcome) -> TurnOutcome {
+        let mut whole = self.outcome;
+        whole.actions.extend(last.actions);
+        // A completion is last, in whichever part it came.
+        whole.actions.sort_by_key(|action| matches!(action.kind, ActionKind::Complete(_)));
+        whole.custom_status = match (last.custom_status, whole.custom_status) {
+            (None | Some(None), Some(Some(text))) => Some(Some(text)),
+            (last, _) => last,
+        };
+        whole.span = last.span.or(whole.span);
+        whole
+    }
+}
+
+/// Why a part of a turn's outcome is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PartError {
+    #[error("no such turn is out under this completion token")]
+    NotOut,
+    #[error("the actions of one turn have more than {PART_BYTES_MAX} bytes: schedule less in one turn")]
+    TurnTooLarge,
+    #[error(
+        "the parts of turns that are not complete have more than {ALL_PART_BYTES_MAX} bytes: try again later"
+    )]
+    TooMany,
+}
+
+/// Bytes of actions of one turn that comes in parts, and of all such turns of a hub.
+pub const PART_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const ALL_PART_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// What somebody returned.
 #[derive(Debug)]
@@ -242,6 +292,8 @@ pub struct Dispatcher {
     attempts: Attempts,
     /// Given back, until their time comes.
     delayed: BTreeMap<(Timestamp, ItemKey), Item>,
+    /// Of all leases.
+    part_bytes: usize,
     returned: (VecDeque<Token>, BTreeSet<Token>),
     orders: Vec<Order>,
     sabotage: Sabotage,
@@ -260,6 +312,7 @@ impl Dispatcher {
             expiries: BTreeSet::new(),
             attempts: Attempts::default(),
             delayed: BTreeMap::new(),
+            part_bytes: 0,
             returned: Default::default(),
             orders: Vec::new(),
             sabotage: Sabotage::None,
@@ -363,7 +416,11 @@ impl Dispatcher {
         }
         // Only what finds nobody now needs to wait: whoever has room has no older work waiting.
         match self.choose(&line, &key) {
-            Some(connection) => self.lease(item, connection, random),
+            Some(connection) => {
+                // It may wait under another name.
+                self.queue.remove(&key);
+                self.lease(item, connection, random);
+            }
             None => self.queue.put(item, end),
         }
     }
@@ -410,6 +467,7 @@ impl Dispatcher {
             claimed: None,
             execution: ExecutionId::default(),
             operations: 0,
+            parts: None,
             bytes: 0,
             expires: None,
             next: None,
@@ -456,6 +514,23 @@ impl Dispatcher {
             lease.expires = Some(expires);
             self.expiries.insert((expires, token));
         }
+    }
+
+    /// Keeps a part of a turn's outcome, of so many bytes, until the last one comes.
+    pub fn keep_part(&mut self, token: Token, part: TurnOutcome, bytes: usize) -> Result<(), PartError> {
+        let lease = self.leases.get_mut(&token).ok_or(PartError::NotOut)?;
+        let parts = lease.parts.get_or_insert_default();
+        if parts.bytes + bytes > PART_BYTES_MAX {
+            return Err(PartError::TurnTooLarge);
+        }
+        if self.part_bytes + bytes > ALL_PART_BYTES_MAX {
+            return Err(PartError::TooMany);
+        }
+        self.part_bytes += bytes;
+        let before = std::mem::take(&mut **parts);
+        parts.bytes = before.bytes + bytes;
+        parts.outcome = before.complete(part);
+        Ok(())
     }
 
     /// Somebody returns work, done.
@@ -659,7 +734,10 @@ impl Dispatcher {
         {
             worker.in_flight[key.kind() as usize] -= 1;
         }
-        self.by_key.remove(&key);
+        if self.by_key.get(&key) == Some(&token) {
+            self.by_key.remove(&key);
+        }
+        self.part_bytes -= lease.parts.as_ref().map_or(0, |parts| parts.bytes);
         self.by_connection.remove(&(lease.connection, token));
         if let Some(expires) = lease.expires {
             self.expiries.remove(&(expires, token));

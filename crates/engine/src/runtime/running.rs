@@ -21,7 +21,7 @@ use super::log::LogWriter;
 use super::pool::spawn_named;
 use super::workers::Workers;
 use super::{HubOptions, Shared};
-use crate::dispatch::Item;
+use crate::dispatch::{Item, Kind, Line};
 use crate::pipeline::{ActivityDispatch, Input, Pipeline, Release};
 use crate::worker::{ActivityResult, Clock, Worker};
 
@@ -215,7 +215,14 @@ impl Running {
     /// Takes what waits for workers elsewhere and can run here now.
     fn take_served(self: &Arc<Self>) {
         let Some(worker) = self.activities.worker() else { return };
-        for item in self.workers.withdraw(|name, version| worker.serves_activity(name, version)) {
+        let entities = worker.entities();
+        let serves = |line: &Line| match line.kind {
+            Kind::Orchestration => worker.serves_orchestrator(&line.name, line.version.as_deref()),
+            Kind::Activity => worker.serves_activity(&line.name, line.version.as_deref()),
+            Kind::Entity => entities.contains(&line.name),
+        };
+        for item in self.workers.withdraw(serves) {
+            // The partitions look again at what they offered when a worker comes.
             let Item::Activity(dispatch) = item else { continue };
             if let Err(dispatch) = self.activities.dispatch(self, dispatch) {
                 self.workers.offer(self, vec![Item::Activity(dispatch)]);

@@ -17,7 +17,7 @@ use super::running::Running;
 use super::{CallError, Hub};
 use crate::dispatch::{
     ConnectedWorker, ConnectionId, DispatchConfig, Dispatcher, Item, ItemKey, Kind, Lease, Line, Order,
-    Poison, Returned, Token, WorkerProfile,
+    PartError, Poison, Returned, Token, WorkerProfile,
 };
 use crate::pipeline::{ActivityDispatch, Answer, Claimed, ClaimedWork, Offer};
 use crate::worker::{ActivityResult, EntityBatch, Turn, TurnOutcome};
@@ -181,10 +181,9 @@ impl Workers {
         self.with(running, |state, _, random| state.dispatcher.killed(instance, execution, random));
     }
 
-    /// Takes out the waiting activities that are served here from now on.
-    pub(crate) fn withdraw(&self, serves: impl Fn(&str, Option<&str>) -> bool) -> Vec<Item> {
-        let mut state = self.state.lock();
-        state.dispatcher.withdraw(|l| l.kind == Kind::Activity && serves(&l.name, l.version.as_deref()))
+    /// Takes out what waits and is served here from now on.
+    pub(crate) fn withdraw(&self, serves: impl Fn(&Line) -> bool) -> Vec<Item> {
+        self.state.lock().dispatcher.withdraw(serves)
     }
 
     pub(crate) fn waiting_bytes(&self) -> usize {
@@ -341,7 +340,7 @@ impl Hub {
     pub async fn lease(&self, token: Token) -> Result<Option<Lease>, CallError> {
         let running = self.running().await?;
         let state = running.workers.state.lock();
-        Ok(state.dispatcher.lease_of(token).cloned())
+        Ok(state.dispatcher.lease_of(token).map(Lease::in_short))
     }
 
     /// What returning work under a token that is not out comes to.
@@ -351,9 +350,31 @@ impl Hub {
         Ok(if before { Completed::Stale } else { Completed::Unknown })
     }
 
+    /// Takes a part of a turn's outcome, of so many bytes; [`Hub::complete_turn`] takes the last one. A turn
+    /// that is too large counts as answered wrongly.
+    pub async fn keep_part(
+        &self,
+        token: Token,
+        part: TurnOutcome,
+        bytes: usize,
+    ) -> Result<Result<(), PartError>, CallError> {
+        let running = self.running().await?;
+        Ok(running.workers.with(&running, |state, now, random| {
+            let kept = state.dispatcher.keep_part(token, part, bytes);
+            if let Err(error @ PartError::TurnTooLarge) = kept {
+                state.dispatcher.reject(token, &error.to_string(), now, random);
+            }
+            kept
+        }))
+    }
+
     /// Returns a turn, done. Durable when it is taken.
     pub async fn complete_turn(&self, token: Token, outcome: TurnOutcome) -> Result<Completed, CallError> {
         self.complete(token, Kind::Orchestration, |running, lease, reply| {
+            let outcome = match lease.parts {
+                Some(parts) => parts.complete(outcome),
+                None => outcome,
+            };
             if let (Item::Offer { partition, offer }, Some(claimed)) = (lease.item, lease.claimed) {
                 running.hand(partition, offer.id, HandoverKind::Turn(claimed, outcome, Some(reply)));
             }

@@ -16,7 +16,8 @@ pub(super) fn start(state: &Partition, now: Timestamp, start: Start) -> Decision
     let mut effects = Vec::new();
     if let Some(existing) = state.instance(start.id.as_str()) {
         let status = existing.status();
-        if !start.reuse.allows(status) {
+        // An execution id that is used again would take the results of the execution before.
+        if !start.reuse.allows(status) || existing.execution == start.execution {
             return Decision::refuse(Refusal::AlreadyExists { status });
         }
         if !existing.is_over() {

@@ -1,5 +1,6 @@
 //! What goes wrong, as gRPC says it.
 
+use strandline_engine::dispatch::PartError;
 use strandline_engine::maintenance::MaintenanceError;
 use strandline_engine::runtime::{CallError, ListError};
 use strandline_hub::Refusal;
@@ -47,6 +48,16 @@ impl IntoStatus for CallError {
             Self::OutcomeUnknown | Self::Closed | Self::TooManyWorkers(_) => {
                 Status::unavailable(self.to_string())
             }
+        }
+    }
+}
+
+impl IntoStatus for PartError {
+    fn into_status(self) -> Status {
+        let text = self.to_string();
+        match self {
+            Self::NotOut => Status::not_found(text),
+            Self::TurnTooLarge | Self::TooMany => Status::resource_exhausted(text),
         }
     }
 }

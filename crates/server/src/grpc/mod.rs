@@ -9,7 +9,6 @@ mod instances;
 mod maintenance;
 mod management;
 mod pages;
-mod partial;
 mod queries;
 mod service;
 mod state;
@@ -66,14 +65,13 @@ pub(crate) async fn routes(
 /// The service over the hubs of this server.
 pub(crate) struct TaskHubService {
     hubs: Arc<Hubs>,
-    partials: partial::Partials,
     /// Fires when the server stops: streams end.
     stopping: CancellationToken,
 }
 
 impl TaskHubService {
     pub(crate) fn new(hubs: Arc<Hubs>, stopping: CancellationToken) -> Self {
-        Self { hubs, partials: partial::Partials::default(), stopping }
+        Self { hubs, stopping }
     }
 
     /// The service as tonic serves it.

@@ -72,7 +72,7 @@ impl TaskHubService {
         request: Request<wire::OrchestratorResponse>,
     ) -> Result<Response<wire::CompleteTaskResponse>, Status> {
         let hub = self.hub_of(&request).await?;
-        let mut response = request.into_inner();
+        let response = request.into_inner();
         let id = InstanceId::new(&response.instance_id)
             .map_err(|e| Status::invalid_argument(format!("OrchestratorResponse.instanceId: {e}")))?;
         let token = find(&hub, &response.completion_token, ItemKey::Turn(id.clone())).await?;
@@ -81,14 +81,10 @@ impl TaskHubService {
             // It is sent whole again: nothing was done.
             return abandoned(hub.abandon(token, Kind::Orchestration).await).map(|()| done());
         }
-        if response.is_partial {
-            self.partials.add(&hub, token, response).await?;
-            return Ok(done());
-        }
-        self.partials.complete(token, &mut response);
         let Some(lease) = hub.lease(token).await.map_err(status)? else {
             return completed(hub.returned(token).await.map_err(status)?);
         };
+        let part = response.is_partial.then(|| response.encoded_len());
         let outcome = match turn_outcome(&id, lease.execution, response) {
             Ok(outcome) => outcome,
             Err(problem) => {
@@ -97,6 +93,10 @@ impl TaskHubService {
                 return Err(problem);
             }
         };
+        if let Some(bytes) = part {
+            let kept = hub.keep_part(token, outcome, bytes).await.map_err(status)?;
+            return kept.map(|()| done()).map_err(status);
+        }
         completed(hub.complete_turn(token, outcome).await.map_err(status)?)
     }
 
@@ -127,6 +127,12 @@ impl TaskHubService {
             return abandoned(hub.abandon(token, Kind::Entity).await).map(|()| done());
         }
         let outcome = match outcome::from_wire(result, lease.operations) {
+            Ok(outcome) if outcome.results.is_empty() && lease.operations > 0 => {
+                // Handed out again at once it would come back like this again and again.
+                let problem = "no operation of the batch has a result";
+                hub.reject(token, Kind::Entity, problem).await.map_err(status)?;
+                return Ok(done());
+            }
             Ok(outcome) => outcome,
             Err(problem) => {
                 hub.reject(token, Kind::Entity, &problem.to_string()).await.map_err(status)?;
@@ -147,7 +153,6 @@ impl TaskHubService {
         let Some(token) = parse(&token(request.into_inner())) else {
             return Err(Status::not_found(STALE));
         };
-        self.partials.forget(token);
         abandoned(hub.abandon(token, kind).await)
     }
 }
