@@ -97,9 +97,10 @@ impl Hubs {
     }
 
     async fn remove(&self, open: &mut BTreeMap<String, Hub>, name: &str) -> Result<(), HubsError> {
+        // First: whoever calls may not wait for the end.
+        open.remove(name);
         let (node, doomed) = (self.directory.node().clone(), name.to_owned());
         let deleted = tokio::task::spawn_blocking(move || node.delete_hub(&doomed)).await;
-        open.remove(name);
         match deleted {
             Ok(Ok(())) => Ok(()),
             Ok(Err(StoreError::NoSuchHub(name))) => Err(HubsError::NotFound(name)),

@@ -71,3 +71,14 @@ async fn a_server_with_keys_asks_for_them() {
     server.stop().await;
     directory.close().await.unwrap();
 }
+
+/// To revoke the last key closes a server, also one that is started afterwards.
+#[tokio::test]
+async fn without_its_last_key_a_server_lets_nobody_in() {
+    let place = tempfile::tempdir().unwrap();
+    let file = KeyFile::in_directory(place.path());
+    let new = NewKey { roles: Role::Admin.into(), hub: HubScope::All, note: Note::default(), expires: None };
+    let (_, entry) = file.create(new, jiff::Timestamp::now()).unwrap();
+    file.revoke(std::slice::from_ref(&entry.id)).unwrap();
+    assert!(Access::open_until_keyed(file).unwrap().needs_keys());
+}

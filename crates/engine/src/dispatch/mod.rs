@@ -188,6 +188,7 @@ impl Lease {
 pub struct Parts {
     pub outcome: TurnOutcome,
     bytes: usize,
+    count: usize,
 }
 
 impl Parts {
@@ -516,10 +517,20 @@ impl Dispatcher {
         }
     }
 
-    /// Keeps a part of a turn's outcome, of so many bytes, until the last one comes.
-    pub fn keep_part(&mut self, token: Token, part: TurnOutcome, bytes: usize) -> Result<(), PartError> {
+    /// Keeps a part of a turn's outcome, of so many bytes, until the last one comes. One whose number was kept
+    /// before is a repetition.
+    pub fn keep_part(
+        &mut self,
+        token: Token,
+        number: Option<usize>,
+        part: TurnOutcome,
+        bytes: usize,
+    ) -> Result<(), PartError> {
         let lease = self.leases.get_mut(&token).ok_or(PartError::NotOut)?;
         let parts = lease.parts.get_or_insert_default();
+        if number.is_some_and(|number| number < parts.count) {
+            return Ok(());
+        }
         if parts.bytes + bytes > PART_BYTES_MAX {
             return Err(PartError::TurnTooLarge);
         }
@@ -529,6 +540,7 @@ impl Dispatcher {
         self.part_bytes += bytes;
         let before = std::mem::take(&mut **parts);
         parts.bytes = before.bytes + bytes;
+        parts.count = before.count + 1;
         parts.outcome = before.complete(part);
         Ok(())
     }

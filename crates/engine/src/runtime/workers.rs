@@ -350,17 +350,18 @@ impl Hub {
         Ok(if before { Completed::Stale } else { Completed::Unknown })
     }
 
-    /// Takes a part of a turn's outcome, of so many bytes; [`Hub::complete_turn`] takes the last one. A turn
+    /// Takes a part of a turn's outcome, with its number from 0 and of so many bytes; [`Hub::complete_turn`] takes the last one. A turn
     /// that is too large counts as answered wrongly.
     pub async fn keep_part(
         &self,
         token: Token,
+        number: Option<usize>,
         part: TurnOutcome,
         bytes: usize,
     ) -> Result<Result<(), PartError>, CallError> {
         let running = self.running().await?;
         Ok(running.workers.with(&running, |state, now, random| {
-            let kept = state.dispatcher.keep_part(token, part, bytes);
+            let kept = state.dispatcher.keep_part(token, number, part, bytes);
             if let Err(error @ PartError::TurnTooLarge) = kept {
                 state.dispatcher.reject(token, &error.to_string(), now, random);
             }

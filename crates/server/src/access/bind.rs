@@ -52,7 +52,7 @@ pub enum BindError {
     /// `strandline dev` asks for no keys.
     #[error(
         "{0} can be reached from other machines, and `dev` asks nobody for a key: listen on 127.0.0.1, \
-         use `strandline serve` with keys, or accept it with --insecure"
+         or use `strandline serve` with keys"
     )]
     Development(SocketAddr),
     /// Nobody would be asked for a key.

@@ -28,7 +28,7 @@ pub(super) type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
 enum Guard {
     /// Never.
     Open,
-    /// Not before there is one.
+    /// Not before there was one.
     UntilKeyed,
     /// Always.
     Keyed,
@@ -203,11 +203,13 @@ impl State {
     /// From now on these keys are good. Where there was one, no key is ever needless again: revoking the
     /// last one must not open the server.
     fn take(&mut self, loaded: Option<Loaded>) {
+        // A file, be it empty, says that there were keys.
+        let keyed = loaded.is_some();
         let entries = loaded.as_ref().map(|loaded| loaded.entries.as_slice()).unwrap_or_default();
         self.keys = entries.iter().map(|entry| (entry.id.clone(), Arc::new(entry.clone()))).collect();
         self.loaded = loaded;
         self.complaint = None;
-        if self.guard == Guard::UntilKeyed && !self.keys.is_empty() {
+        if self.guard == Guard::UntilKeyed && keyed {
             self.guard = Guard::Keyed;
         }
     }

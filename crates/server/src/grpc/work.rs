@@ -84,6 +84,7 @@ impl TaskHubService {
         let Some(lease) = hub.lease(token).await.map_err(status)? else {
             return completed(hub.returned(token).await.map_err(status)?);
         };
+        let number = response.chunk_index.and_then(|index| usize::try_from(index).ok());
         let part = response.is_partial.then(|| response.encoded_len());
         let outcome = match turn_outcome(&id, lease.execution, response) {
             Ok(outcome) => outcome,
@@ -94,7 +95,7 @@ impl TaskHubService {
             }
         };
         if let Some(bytes) = part {
-            let kept = hub.keep_part(token, outcome, bytes).await.map_err(status)?;
+            let kept = hub.keep_part(token, number, outcome, bytes).await.map_err(status)?;
             return kept.map(|()| done()).map_err(status);
         }
         completed(hub.complete_turn(token, outcome).await.map_err(status)?)

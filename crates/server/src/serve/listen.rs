@@ -89,7 +89,21 @@ async fn accept(
     }
 }
 
+/// Waits until a peer has said enough to tell which protocol it speaks: one that says nothing holds no place
+/// for long.
+async fn begins(stream: &TcpStream) {
+    // Shorter than the shortest request and than the preface of HTTP/2.
+    let mut first = [0; 16];
+    while let Ok(1..16) = stream.peek(&mut first).await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn connection(stream: TcpStream, peer: SocketAddr, routes: Router, stopping: CancellationToken) {
+    tokio::select! {
+        began = tokio::time::timeout(HEADER_TIMEOUT, begins(&stream)) => if began.is_err() { return },
+        () = stopping.cancelled() => return,
+    }
     // Small messages go back and forth: none may wait for company.
     let _ = stream.set_nodelay(true);
     let from = Peer { address: peer, waits: Waits::default() };

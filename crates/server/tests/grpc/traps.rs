@@ -199,6 +199,8 @@ async fn trap_08_turns_come_back_in_chunks() {
     };
     worker.respond(chunk(0, true, vec![schedule(0, "A")])).await.unwrap();
     worker.respond(chunk(1, true, vec![schedule(1, "B")])).await.unwrap();
+    // An answer was lost on its way: the worker repeats itself.
+    worker.respond(chunk(1, true, vec![schedule(1, "B")])).await.unwrap();
     // Nothing is applied until the last one is here.
     assert_eq!(client.status(&id).await, Some(S::Pending));
     assert!(client.history(&id).await.is_empty());

@@ -65,7 +65,7 @@ impl Remote {
                 .map(|parent| trace::from_parts(&parent, start.trace_state.as_deref())),
             request_time: None,
         };
-        let end = Instant::now() + self.connection.patience;
+        let end = self.connection.end_of_patience();
         let mut backoff = Backoff::up_to(WAIT_PAUSE_MAX);
         let mut in_doubt = false;
         loop {
@@ -78,7 +78,7 @@ impl Remote {
                 return Ok(());
             }
             let pause = backoff.pause();
-            if !is_passing(&status) || Instant::now() + pause >= end {
+            if !is_passing(&status) || end.is_some_and(|end| Instant::now() + pause >= end) {
                 return Err(self.error(Failed { status, in_doubt }, Subject::Instance(&id)));
             }
             tokio::time::sleep(pause).await;

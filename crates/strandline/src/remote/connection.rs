@@ -113,13 +113,18 @@ impl Connection {
         (stub(channel, self.headers.clone()), place)
     }
 
+    /// When patience ends; `None`: never.
+    pub(super) fn end_of_patience(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.patience)
+    }
+
     /// Calls until the server answers or patience ends.
     pub(super) async fn call<T, F, A>(&self, repeat: Repeat, call: F) -> Result<Response<T>, Failed>
     where
         F: Fn() -> A,
         A: Future<Output = Result<Response<T>, Status>>,
     {
-        let end = Instant::now() + self.patience;
+        let end = self.end_of_patience();
         let mut backoff = Backoff::up_to(PAUSE_MAX);
         loop {
             let status = match call().await {
@@ -128,7 +133,7 @@ impl Connection {
             };
             let may_repeat = repeat == Repeat::Harmless || was_not_sent(&status);
             let pause = backoff.pause();
-            if !is_passing(&status) || !may_repeat || Instant::now() + pause >= end {
+            if !is_passing(&status) || !may_repeat || end.is_some_and(|end| Instant::now() + pause >= end) {
                 return Err(Failed { in_doubt: !may_repeat, status });
             }
             tokio::time::sleep(pause).await;

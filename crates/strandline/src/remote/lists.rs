@@ -153,7 +153,7 @@ impl Remote {
         let failed = |status| self.error(Failed { status, in_doubt: false }, Subject::Instance(id));
         let request = wire::StreamInstanceHistoryRequest {
             instance_id: id.to_string(),
-            execution_id: None,
+            execution_id: Some(execution.to_string()),
             for_work_item_processing: false,
         };
         let stream = self.connection.stub().stream_instance_history(request).await.map_err(failed)?;

@@ -90,7 +90,7 @@ impl Remote {
         options: PurgeOptions,
     ) -> Result<Purged> {
         let PurgeOptions { scope, timeout, page_size } = options;
-        let end = timeout.map(|timeout| Instant::now() + timeout);
+        let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut done = ALL;
         if query.statuses.is_empty() {
             query.statuses.extend(OVER);

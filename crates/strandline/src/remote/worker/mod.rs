@@ -57,6 +57,9 @@ impl RemoteWork {
     }
 }
 
+/// More is not asked for of one kind: it is more than a server gives.
+const SLOTS_MAX: usize = 100_000;
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
 }
@@ -65,19 +68,19 @@ impl WorkerBuilder<RemoteWork> {
     /// How many turns the worker takes at a time, those on their way included: 100 for each core by
     /// default. One thread for each core runs them; an orchestrator that blocks holds up others.
     pub fn max_concurrent_turns(mut self, turns: usize) -> Self {
-        self.hub.slots.turns = turns.max(1);
+        self.hub.slots.turns = turns.clamp(1, SLOTS_MAX);
         self
     }
 
     /// How many activities run at the same time: 100 for each core by default.
     pub fn max_concurrent_activities(mut self, activities: usize) -> Self {
-        self.hub.slots.activities = activities.max(1);
+        self.hub.slots.activities = activities.clamp(1, SLOTS_MAX);
         self
     }
 
     /// How many entities run operations at the same time: 100 for each core by default.
     pub fn max_concurrent_entities(mut self, entities: usize) -> Self {
-        self.hub.slots.entities = entities.max(1);
+        self.hub.slots.entities = entities.clamp(1, SLOTS_MAX);
         self
     }
 
