@@ -347,6 +347,18 @@ fn what_is_over_or_absent_says_so() {
     assert_eq!(hub.start("a", ReusePolicy::refuse()), exists);
 }
 
+/// It would take the results of the one before, whose tasks have the same ids.
+#[test]
+fn an_execution_id_is_not_used_again() {
+    let mut hub = Hub::new();
+    let execution = strandline_model::ExecutionId(7);
+    let start = |hub: &mut Hub| hub.start_as("a", ReusePolicy::replace_any(), None, execution);
+    assert_eq!(start(&mut hub), Reply::Started { execution });
+    let exists = Reply::Refused(Refusal::AlreadyExists { status: RuntimeStatus::Pending });
+    assert_eq!(start(&mut hub), exists);
+    assert!(matches!(hub.start("a", ReusePolicy::replace_any()), Reply::Started { .. }));
+}
+
 #[test]
 fn a_scheduled_start_outlives_the_one_it_replaces() {
     let mut hub = Hub::new();

@@ -97,6 +97,11 @@ pub enum ActionKind {
 }
 
 impl ActionKind {
+    /// A history event of its own records it, under its sequence id. [`ActionKind::into_event`] makes it.
+    pub fn leaves_event(&self) -> bool {
+        !matches!(self, Self::Terminate { .. } | Self::Cancel { .. } | Self::Part { .. } | Self::Complete(_))
+    }
+
     /// The history event that records the action. Gives back what leaves no event of its own: a
     /// termination, a cancellation, a parting or a completion.
     pub fn into_event(self) -> Result<EventKind, Box<Self>> {

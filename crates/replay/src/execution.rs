@@ -206,7 +206,7 @@ impl Execution {
             core.sequence.discard_undone();
         }
         let mut actions = core.sequence.take();
-        let recorded = actions.iter().filter(|a| !matches!(a.kind, ActionKind::Cancel { .. })).count();
+        let recorded = actions.iter().filter(|action| action.kind.leaves_event()).count();
         self.position += recorded + 1;
         let custom_status = core.custom_status.take();
         if let Some(ended) = &self.ended {

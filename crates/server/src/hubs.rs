@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use strandline::DataDirectory;
 use strandline_engine::runtime::Hub;
-use strandline_store::{HubInfo, StoreError};
+use strandline_store::{HUB_NAME_MAX, HubInfo, StoreError, is_hub_name};
 use tokio::sync::Mutex;
+
+use crate::access::AccessError;
 
 /// The hub of calls that name none.
 pub(crate) const DEFAULT_HUB: &str = "default";
@@ -31,11 +33,12 @@ pub(crate) struct Hubs {
 /// Why there is no such hub.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HubsError {
-    #[error("there is no task hub {0:?}: create it with `strandline hub create`, or name another one")]
+    /// In the words in which a key of another hub is refused, for that must not be told apart.
+    #[error("{}", AccessError::NoHub(.0.clone()))]
     NotFound(String),
     #[error("task hub {0:?} exists already")]
     Exists(String),
-    #[error("task hub name {0:?}: give 1 to 64 of A-Z a-z 0-9 _ -")]
+    #[error("task hub name {0:?}: give 1 to {HUB_NAME_MAX} of A-Z a-z 0-9 _ -")]
     Name(String),
     #[error("the task hub can't be opened: {0}")]
     Failed(String),
@@ -131,10 +134,5 @@ impl Hubs {
 }
 
 fn check_name(name: &str) -> Result<(), HubsError> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if (1..=64).contains(&name.len()) && name.chars().all(fits) {
-        Ok(())
-    } else {
-        Err(HubsError::Name(name.chars().take(100).collect()))
-    }
+    if is_hub_name(name) { Ok(()) } else { Err(HubsError::Name(name.chars().take(100).collect())) }
 }

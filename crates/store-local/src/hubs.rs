@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
-use strandline_store::{HubInfo, StoreError};
+use strandline_store::{HUB_NAME_MAX, HubInfo, StoreError, is_hub_name};
 
 /// Most partitions of a hub.
 pub const PARTITIONS_MAX: u16 = 1024;
-/// Longest name of a hub.
-pub const HUB_NAME_MAX: usize = 64;
 
 /// What became of a hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +75,7 @@ impl Hubs {
 
     /// The hub that may be made under a name.
     pub(crate) fn admit(&self, name: &str, partitions: u16) -> Result<HubInfo, StoreError> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if name.is_empty() || name.len() > HUB_NAME_MAX || !name.chars().all(allowed) {
+        if !is_hub_name(name) {
             return Err(StoreError::Format(format!(
                 "{name:?} cannot be the name of a task hub: use 1 to {HUB_NAME_MAX} letters, digits, '_' and '-'"
             )));

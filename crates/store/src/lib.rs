@@ -32,6 +32,15 @@ pub struct HubInfo {
     pub partitions: u16,
 }
 
+/// Longest name of a task hub.
+pub const HUB_NAME_MAX: usize = 64;
+
+/// Whether a text can be the name of a task hub: 1 to [`HUB_NAME_MAX`] of `A-Z a-z 0-9 _ -`.
+pub fn is_hub_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (1..=HUB_NAME_MAX).contains(&text.len()) && text.chars().all(allowed)
+}
+
 /// What one partition decided in one go: whole or absent after a crash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
@@ -112,7 +121,7 @@ pub enum StoreError {
 pub trait Store: Send + Sync + 'static {
     fn hubs(&self) -> Result<Vec<HubInfo>, StoreError>;
 
-    /// Durable when it returns. Names are 1 to 64 of `A-Z a-z 0-9 _ -`, partitions 1 to 1024.
+    /// Durable when it returns. For names see [`is_hub_name`]; partitions 1 to 1024.
     fn create_hub(&self, name: &str, partitions: u16) -> Result<HubInfo, StoreError>;
 
     /// Hides the hub at once and durably; its rows go in the background. The name can be used again at

@@ -52,7 +52,7 @@ pub struct DataDirectoryBuilder {
 /// How long [`TaskHub::close`] lets running activities finish.
 const CLOSE_GRACE: Duration = Duration::from_secs(30);
 /// The hub that [`TaskHub::open`] opens.
-const DEFAULT_HUB: &str = "default";
+pub(crate) const DEFAULT_HUB: &str = "default";
 
 impl DataDirectory {
     /// Opens the directory, and creates it if it is absent.

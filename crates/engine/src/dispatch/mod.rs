@@ -526,7 +526,8 @@ impl Dispatcher {
         part: TurnOutcome,
         bytes: usize,
     ) -> Result<(), PartError> {
-        let lease = self.leases.get_mut(&token).ok_or(PartError::NotOut)?;
+        let turn = |lease: &&mut Lease| lease.item.key().kind() == Kind::Orchestration;
+        let lease = self.leases.get_mut(&token).filter(turn).ok_or(PartError::NotOut)?;
         let parts = lease.parts.get_or_insert_default();
         if number.is_some_and(|number| number < parts.count) {
             return Ok(());

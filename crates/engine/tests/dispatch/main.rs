@@ -1,6 +1,7 @@
 //! Which worker elsewhere gets which work: the dispatcher alone, with the clock in the test's hand.
 
 mod bench;
+mod parts;
 mod poison;
 mod random;
 mod replaced;

@@ -122,6 +122,16 @@ impl Hub {
 
     pub(crate) fn start_at(&mut self, name: &str, reuse: ReusePolicy, at: Option<Timestamp>) -> Reply {
         let execution = ExecutionId(self.entropy());
+        self.start_as(name, reuse, at, execution)
+    }
+
+    pub(crate) fn start_as(
+        &mut self,
+        name: &str,
+        reuse: ReusePolicy,
+        at: Option<Timestamp>,
+        execution: ExecutionId,
+    ) -> Reply {
         let start = Start {
             id: id(name),
             name: "Test".to_owned(),

@@ -11,13 +11,12 @@ use tower::{Layer, Service};
 
 use super::methods::{Need, need};
 use super::{Access, AccessError, Caller};
+use crate::hubs::DEFAULT_HUB;
 
 /// Names the hub of a call.
 const TASK_HUB: HeaderName = HeaderName::from_static("taskhub");
 /// Where Azure Functions has a key.
 const FUNCTIONS_KEY: HeaderName = HeaderName::from_static("x-functions-key");
-/// The hub of callers that name none and may use any.
-const DEFAULT_HUB: &str = "default";
 
 /// Finds among a request's extensions where it comes from.
 pub type FindPeer = fn(&Extensions) -> Option<SocketAddr>;

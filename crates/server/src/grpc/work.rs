@@ -188,17 +188,7 @@ fn turn_outcome(
 fn check_ids(actions: &[Action]) -> Result<(), Status> {
     let mut ids = BTreeSet::new();
     for Action { id, kind } in actions {
-        let leaves_no_event = matches!(
-            kind,
-            ActionKind::Complete(_)
-                | ActionKind::Cancel { .. }
-                | ActionKind::Part { .. }
-                | ActionKind::Terminate { .. }
-        );
-        if leaves_no_event {
-            continue;
-        }
-        if *id < 0 || !ids.insert(*id) {
+        if kind.leaves_event() && (*id < 0 || !ids.insert(*id)) {
             let text = format!("OrchestratorAction.id is {id}: give each action an id of its own, from 0");
             return Err(Status::invalid_argument(text));
         }

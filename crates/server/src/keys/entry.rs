@@ -4,13 +4,12 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strandline_store::{HUB_NAME_MAX, is_hub_name};
 
 use super::{Digest, KeyId, Roles};
 
 /// Longest note, in characters.
 pub const NOTE_MAX: usize = 256;
-/// Longest name of a hub; as the store has it.
-const HUB_NAME_MAX: usize = 64;
 
 /// A key as the file has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,12 +70,7 @@ impl HubScope {
 
     /// The hub of this name.
     pub fn one(name: &str) -> Result<Self, NotAHub> {
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if (1..=HUB_NAME_MAX).contains(&name.len()) && name.chars().all(fits) {
-            Ok(Self::One(name.to_owned()))
-        } else {
-            Err(NotAHub)
-        }
+        if is_hub_name(name) { Ok(Self::One(name.to_owned())) } else { Err(NotAHub) }
     }
 }
 

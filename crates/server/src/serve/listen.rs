@@ -89,12 +89,17 @@ async fn accept(
     }
 }
 
-/// Waits until a peer has said enough to tell which protocol it speaks: one that says nothing holds no place
-/// for long.
+/// What every connection of HTTP/2 begins with.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Waits until a peer has said enough to tell which version it speaks. From there on the version's own timeouts
+/// count.
 async fn begins(stream: &TcpStream) {
-    // Shorter than the shortest request and than the preface of HTTP/2.
-    let mut first = [0; 16];
-    while let Ok(1..16) = stream.peek(&mut first).await {
+    let mut first = [0; HTTP2_PREFACE.len()];
+    while let Ok(seen @ 1..) = stream.peek(&mut first).await
+        && seen < HTTP2_PREFACE.len()
+        && HTTP2_PREFACE.starts_with(&first[..seen])
+    {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -134,5 +139,25 @@ async fn connection(stream: TcpStream, peer: SocketAddr, routes: Router, stoppin
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, error, "a connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// In virtual time: who says nothing, or not enough, is let go when the time for headers is over.
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_says_nothing_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for said in [&b""[..], &b"P"[..], &HTTP2_PREFACE[..20]] {
+            let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            peer.write_all(said).await.unwrap();
+            let (stream, address) = listener.accept().await.unwrap();
+            connection(stream, address, Router::new(), CancellationToken::new()).await;
+            assert!(!matches!(peer.read(&mut [0]).await, Ok(1..)), "after {said:?}");
+        }
     }
 }

@@ -49,6 +49,23 @@ async fn an_entity_exists_while_it_has_a_state() {
 }
 
 #[tokio::test]
+async fn a_batch_without_any_result_comes_again() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let mut worker = client.worker().await;
+    client.signal("@counter@a", "add", "1").await;
+    let (token, _) = worker.operations().await;
+    let nothing = wire::EntityBatchResult { completion_token: token.clone(), ..Default::default() };
+    worker.rpc.complete_entity_task(nothing.clone()).await.unwrap();
+    // The answer counted as none: the batch comes again, under another token.
+    let again = worker.operations().await;
+    assert_ne!(again.0, token);
+    assert_eq!(code(worker.rpc.complete_entity_task(nothing).await), Code::NotFound);
+    worker.complete_operations(&again, Some("1"), Vec::new()).await;
+    assert!(client.entity("@counter@a").await.is_some());
+}
+
+#[tokio::test]
 async fn signals_are_taken_in_order_and_not_before_their_time() {
     let server = TestServer::start().await;
     let mut client = server.client().await;

@@ -29,7 +29,6 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// What a stream and a connection may have under way, in bytes.
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
-const DEFAULT_HUB: &str = "default";
 
 /// A task hub of a server, reached over gRPC: `strandline serve`, or another server that speaks the
 /// Durable Task protocol.
@@ -89,7 +88,7 @@ impl RemoteHub {
     pub fn connect(address: impl Into<String>) -> Connect {
         Connect {
             address: address.into(),
-            task_hub: DEFAULT_HUB.to_owned(),
+            task_hub: crate::hub::DEFAULT_HUB.to_owned(),
             key: None,
             patience: Duration::from_secs(30),
             create: false,
