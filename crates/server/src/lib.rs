@@ -12,8 +12,10 @@ mod grpc;
 mod hubs;
 pub mod keys;
 mod serve;
+pub mod settings;
 mod signals;
 mod traces;
+mod web;
 
 use std::process::ExitCode;
 

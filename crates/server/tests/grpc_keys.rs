@@ -8,6 +8,7 @@ use strandline_proto::wire;
 use strandline_proto::wire::task_hub_sidecar_service_client::TaskHubSidecarServiceClient;
 use strandline_server::access::Access;
 use strandline_server::keys::{HubScope, KeyFile, NewKey, Note, Role};
+use strandline_server::settings::Settings;
 use strandline_server::{Reflection, Server, ServerOptions, UnknownHub, bind};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
@@ -37,7 +38,12 @@ async fn a_server_with_keys_asks_for_them() {
     directory.hub("orders").await.unwrap();
     let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
     let access = Access::open_until_keyed(file.clone()).unwrap();
-    let options = ServerOptions { unknown: UnknownHub::Refuse, reflection: Reflection::Off, access };
+    let options = ServerOptions {
+        unknown: UnknownHub::Refuse,
+        reflection: Reflection::Off,
+        access,
+        settings: Settings::default(),
+    };
     let server = Server::start(directory.clone(), vec![listener], options).await.unwrap();
     let mut client = client(&server).await;
     let start = || wire::CreateInstanceRequest { name: "Order".to_owned(), ..Default::default() };

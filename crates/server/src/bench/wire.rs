@@ -18,6 +18,7 @@ use super::measure::{Latencies, thread_cpu_time};
 use crate::access::Access;
 use crate::hubs::UnknownHub;
 use crate::serve::{Reflection, Server, ServerOptions, bind};
+use crate::settings::Settings;
 
 type Client = TaskHubSidecarServiceClient<Channel>;
 
@@ -34,8 +35,12 @@ pub(super) struct Ran {
 /// A server in this process.
 pub(super) async fn serve(hub: &TaskHub) -> anyhow::Result<Server> {
     let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-    let options =
-        ServerOptions { unknown: UnknownHub::Refuse, reflection: Reflection::Off, access: Access::open() };
+    let options = ServerOptions {
+        unknown: UnknownHub::Refuse,
+        reflection: Reflection::Off,
+        access: Access::open(),
+        settings: Settings::default(),
+    };
     Server::start(hub.directory().clone(), vec![listener], options).await
 }
 

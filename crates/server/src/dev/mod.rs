@@ -19,6 +19,7 @@ use board::Board;
 use crate::access::{Access, Bind, Purpose, check_bind};
 use crate::hubs::UnknownHub;
 use crate::serve::{Reflection, Server, ServerOptions, bind};
+use crate::settings::Settings;
 use crate::signals;
 use crate::traces::Traces;
 
@@ -107,8 +108,12 @@ async fn serve(hub: &TaskHub, board: &Board, listen: &[SocketAddr]) -> anyhow::R
             }
         }
     }
-    let options =
-        ServerOptions { unknown: UnknownHub::Create, reflection: Reflection::On, access: Access::open() };
+    let options = ServerOptions {
+        unknown: UnknownHub::Create,
+        reflection: Reflection::On,
+        access: Access::open(),
+        settings: Settings::default(),
+    };
     let server = Server::start(hub.directory().clone(), listeners, options).await?;
     let addresses: Vec<_> = server.addresses().iter().map(|at| format!("http://{at}")).collect();
     if !addresses.is_empty() {

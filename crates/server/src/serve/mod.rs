@@ -14,6 +14,7 @@ pub use server::{Reflection, Server, ServerOptions};
 use crate::access::{Access, Bind, Purpose, check_bind};
 use crate::hubs::UnknownHub;
 use crate::keys::KeyFile;
+use crate::settings::Settings;
 use crate::signals;
 
 /// Runs a server for workers and clients of the Durable Task SDKs.
@@ -59,7 +60,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
         listeners.push(bind(at).await?);
     }
-    let options = ServerOptions { unknown, reflection: Reflection::Off, access };
+    let options =
+        ServerOptions { unknown, reflection: Reflection::Off, access, settings: Settings::default() };
     let server = Server::start(directory.clone(), listeners, options).await?;
     for address in server.addresses() {
         println!("listening on {address}");

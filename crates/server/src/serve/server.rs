@@ -1,16 +1,23 @@
 //! A running server, apart from the command line.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use axum::Router;
+use axum::extract::Request;
+use http::header::CONTENT_TYPE;
 use strandline::DataDirectory;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 use super::listen::{self, Peer};
 use crate::access::Access;
 use crate::grpc;
 use crate::hubs::{Hubs, UnknownHub};
+use crate::settings::Settings;
+use crate::web::{self, App};
 
 /// A server that listens. Dropping it leaves it running; [`Server::stop`] is the end.
 pub struct Server {
@@ -35,6 +42,7 @@ pub struct ServerOptions {
     pub reflection: Reflection,
     /// Who may call what.
     pub access: Access,
+    pub settings: Settings,
 }
 
 impl Server {
@@ -44,13 +52,15 @@ impl Server {
         listeners: Vec<TcpListener>,
         options: ServerOptions,
     ) -> anyhow::Result<Self> {
-        let ServerOptions { unknown, reflection, access } = options;
+        let ServerOptions { unknown, reflection, access, settings } = options;
         let hubs =
             Hubs::new(directory.clone(), unknown).await.map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let stopping = CancellationToken::new();
         let addresses = listeners.iter().map(|l| l.local_addr()).collect::<Result<_, _>>()?;
-        let routes = grpc::routes(hubs, stopping.clone(), reflection).await?.prepare().into_axum_router();
-        let routes = routes.layer(access.layer(|request| request.get::<Peer>().map(|peer| peer.address)));
+        let app = App::new(hubs.clone(), access.clone(), Arc::new(settings), stopping.clone());
+        let grpc = grpc::routes(hubs, stopping.clone(), reflection).await?.prepare().into_axum_router();
+        let grpc = grpc.layer(access.layer(|request| request.get::<Peer>().map(|peer| peer.address)));
+        let routes = one_port(grpc, web::routes(app));
         let serving = tokio::spawn(listen::serve(listeners, routes, stopping.clone()));
         Ok(Self { addresses, stopping, serving })
     }
@@ -65,4 +75,18 @@ impl Server {
         self.stopping.cancel();
         let _ = self.serving.await;
     }
+}
+
+/// Tells calls of gRPC from all others by their content type.
+fn one_port(grpc: Router, web: Router) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let is_grpc = request.headers().get(CONTENT_TYPE).is_some_and(|content_type| {
+            content_type
+                .as_bytes()
+                .get(..16)
+                .is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
+        });
+        let routes = if is_grpc { grpc.clone() } else { web.clone() };
+        routes.oneshot(request)
+    })
 }

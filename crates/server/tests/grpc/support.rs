@@ -8,6 +8,7 @@ use strandline_proto::wire::history_event::Kind as Event;
 use strandline_proto::wire::task_hub_sidecar_service_client::TaskHubSidecarServiceClient;
 use strandline_proto::wire::work_item::Request as Item;
 use strandline_server::access::Access;
+use strandline_server::settings::Settings;
 use strandline_server::{Reflection, Server, ServerOptions, UnknownHub, bind};
 use tempfile::TempDir;
 use tonic::metadata::MetadataValue;
@@ -38,8 +39,12 @@ impl TestServer {
         let place = tempfile::tempdir().unwrap();
         let directory = DataDirectory::at(place.path()).partitions(4).open().await.unwrap();
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let options =
-            ServerOptions { unknown: UnknownHub::Refuse, reflection: Reflection::On, access: Access::open() };
+        let options = ServerOptions {
+            unknown: UnknownHub::Refuse,
+            reflection: Reflection::On,
+            access: Access::open(),
+            settings: Settings::default(),
+        };
         let server = Server::start(directory.clone(), vec![listener], options).await;
         Self { server: Some(server.unwrap()), directory, _place: place }
     }

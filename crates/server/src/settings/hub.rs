@@ -1,0 +1,55 @@
+//! How task hubs run.
+
+use serde::{Deserialize, Serialize};
+use strandline_engine::runtime::HubOptions;
+
+/// Section `hub`: every hub of a server runs so. The names are those of `host.json` where it has them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HubSettings {
+    /// The hub of callers that name none.
+    pub name: String,
+    /// Partitions of hubs that are created from now on.
+    pub partitions: u16,
+    /// Activities of one hub that run at the same time.
+    pub max_concurrent_activities: usize,
+    /// Turns of one hub that are out at the same time.
+    pub max_concurrent_orchestrators: usize,
+    /// Batches of entity operations of one hub that run at the same time.
+    pub max_concurrent_entities: usize,
+    /// Operations of one entity handed out together.
+    pub max_entity_operation_batch_size: usize,
+    /// Memory for instances and entities of one hub, in bytes.
+    pub cache_bytes: usize,
+    /// The version of instances that are started without one.
+    pub default_version: Option<String>,
+    /// Which existing instances a start over HTTP replaces.
+    pub overridable_existing_instance_states: OverridableStates,
+}
+
+impl Default for HubSettings {
+    fn default() -> Self {
+        let options = HubOptions::default();
+        Self {
+            name: crate::hubs::DEFAULT_HUB.to_owned(),
+            partitions: options.partitions,
+            max_concurrent_activities: options.activities_max,
+            max_concurrent_orchestrators: options.turns_max,
+            max_concurrent_entities: options.entities_max,
+            max_entity_operation_batch_size: options.operations_per_batch,
+            cache_bytes: options.cache_bytes,
+            default_version: None,
+            overridable_existing_instance_states: OverridableStates::NonRunning,
+        }
+    }
+}
+
+/// Which existing instances a start over HTTP replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OverridableStates {
+    /// Those that are over.
+    NonRunning,
+    /// All; what runs is terminated.
+    Any,
+}

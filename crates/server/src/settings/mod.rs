@@ -1,0 +1,42 @@
+//! How a server runs: everything its configuration can say, with the values it has when it says nothing.
+//!
+//! Each section stands in a file of its own. Durations are written like `30s` or `5m`.
+
+mod auth;
+mod call_http;
+mod duration;
+mod http;
+mod hub;
+mod limits;
+mod log;
+mod tls;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::http::Http;
+pub use auth::{Auth, ManagementUrls};
+pub use call_http::CallHttp;
+pub use hub::{HubSettings, OverridableStates};
+pub use limits::Limits;
+pub use log::Log;
+pub use tls::Tls;
+
+/// The configuration of a server, whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// What it is called by, and what it calls itself.
+    pub http: Http,
+    /// What it takes at most.
+    pub limits: Limits,
+    /// Whom it lets in.
+    pub auth: Auth,
+    /// What its connections are encrypted with.
+    pub tls: Tls,
+    /// How its task hubs run.
+    pub hub: HubSettings,
+    /// The durable HTTP calls it makes for workers.
+    pub call_http: CallHttp,
+    /// What it tells its operator.
+    pub log: Log,
+}

@@ -1,0 +1,40 @@
+//! What every handler has at hand.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Access;
+use crate::hubs::Hubs;
+use crate::settings::Settings;
+
+/// A server, as handlers of HTTP requests see it. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) hubs: Arc<Hubs>,
+    pub(crate) access: Access,
+    pub(crate) settings: Arc<Settings>,
+    /// Fires when the server stops: waits and streams end.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl App {
+    pub(crate) fn new(
+        hubs: Arc<Hubs>,
+        access: Access,
+        settings: Arc<Settings>,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self(Arc::new(Inner { hubs, access, settings, stopping }))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

@@ -1,0 +1,33 @@
+//! The HTTP side of a server, on the same port as gRPC.
+//!
+//! - [`durable`]: the API of Azure Durable Functions, for clients that were written for it;
+//! - [`api`]: everything else, under `/api/v1`;
+//! - [`ops`]: what probes and monitoring ask.
+//!
+//! A request goes first through [`identify`](admit::identify), which tells who calls, then to a handler,
+//! which says what it [wishes](admit::Wish) to do.
+
+#![expect(dead_code, reason = "the handlers that use these helpers follow")]
+
+pub(crate) mod admit;
+mod api;
+mod app;
+mod body;
+mod durable;
+mod ops;
+mod query;
+
+use axum::Router;
+use axum::middleware;
+
+pub(crate) use app::App;
+
+/// All routes but those of gRPC.
+pub(crate) fn routes(app: App) -> Router {
+    let judged = Router::new()
+        .merge(durable::routes())
+        .merge(api::routes())
+        .layer(middleware::from_fn_with_state(app.clone(), admit::identify));
+    // Probes come without a key.
+    judged.merge(ops::routes()).with_state(app)
+}
