@@ -1,13 +1,15 @@
 //! What a server is called by.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// Section `http`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// What its URLs begin with. Without it, the host a request names if that is loopback or allowed.
+    #[schemars(with = "Option<String>", extend("format" = "uri"))]
     pub public_url: Option<Url>,
     /// Hosts, with or without port, that requests may name and URLs then carry.
     pub allowed_hosts: Vec<String>,

@@ -1,24 +1,30 @@
 //! How task hubs run.
 
+use std::num::NonZeroUsize;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strandline_engine::runtime::HubOptions;
 
 /// Section `hub`: every hub of a server runs so. The names are those of `host.json` where it has them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HubSettings {
     /// The hub of callers that name none.
     pub name: String,
     /// Partitions of hubs that are created from now on.
     pub partitions: u16,
-    /// Activities of one hub that run at the same time.
-    pub max_concurrent_activities: usize,
-    /// Turns of one hub that are out at the same time.
-    pub max_concurrent_orchestrators: usize,
-    /// Batches of entity operations of one hub that run at the same time.
-    pub max_concurrent_entities: usize,
-    /// Operations of one entity handed out together.
-    pub max_entity_operation_batch_size: usize,
+    /// Activities of one hub that are out at the same time, to all its workers together; without it, as many
+    /// as they take.
+    pub max_concurrent_activities: Option<NonZeroUsize>,
+    /// Turns of one hub that are out at the same time, to all its workers together; without it, as many as
+    /// they take.
+    pub max_concurrent_orchestrators: Option<NonZeroUsize>,
+    /// Batches of entity operations of one hub that are out at the same time, to all its workers together;
+    /// without it, as many as they take.
+    pub max_concurrent_entities: Option<NonZeroUsize>,
+    /// Operations of one entity handed out together, between two commits.
+    pub max_entity_operation_batch_size: NonZeroUsize,
     /// Memory for instances and entities of one hub, in bytes.
     pub cache_bytes: usize,
     /// The version of instances that are started without one.
@@ -33,10 +39,11 @@ impl Default for HubSettings {
         Self {
             name: crate::hubs::DEFAULT_HUB.to_owned(),
             partitions: options.partitions,
-            max_concurrent_activities: options.activities_max,
-            max_concurrent_orchestrators: options.turns_max,
-            max_concurrent_entities: options.entities_max,
-            max_entity_operation_batch_size: options.operations_per_batch,
+            max_concurrent_activities: None,
+            max_concurrent_orchestrators: None,
+            max_concurrent_entities: None,
+            max_entity_operation_batch_size: NonZeroUsize::new(options.operations_per_batch)
+                .unwrap_or(NonZeroUsize::MIN),
             cache_bytes: options.cache_bytes,
             default_version: None,
             overridable_existing_instance_states: OverridableStates::NonRunning,
@@ -45,7 +52,7 @@ impl Default for HubSettings {
 }
 
 /// Which existing instances a start over HTTP replaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OverridableStates {
     /// Those that are over.

@@ -1,17 +1,22 @@
 //! How a server runs: everything its configuration can say, with the values it has when it says nothing.
 //!
-//! Each section stands in a file of its own. Durations are written like `30s` or `5m`.
+//! Each section stands in a file of its own. Durations are written like `30s` or `5m`. The documentation of the
+//! fields is what operators read in the schema and in the example file: no links, no Rust.
 
 mod auth;
 mod call_http;
-mod duration;
 mod http;
 mod hub;
 mod limits;
 mod log;
+mod server;
+mod time;
 mod tls;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use time::duration;
 
 pub use self::http::Http;
 pub use auth::{Auth, ManagementUrls};
@@ -19,12 +24,15 @@ pub use call_http::CallHttp;
 pub use hub::{HubSettings, OverridableStates};
 pub use limits::Limits;
 pub use log::Log;
+pub use server::ServerSettings;
 pub use tls::Tls;
 
 /// The configuration of a server, whole.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// Where it keeps its hubs and where it listens.
+    pub server: ServerSettings,
     /// What it is called by, and what it calls itself.
     pub http: Http,
     /// What it takes at most.

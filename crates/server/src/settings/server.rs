@@ -1,0 +1,36 @@
+//! Where a server keeps its hubs, and where it listens.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Section `server`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSettings {
+    /// The directory the hubs live in; created when absent.
+    pub dir: PathBuf,
+    /// Addresses and ports to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Whether hubs are created when somebody first names them.
+    pub create_hubs: bool,
+    /// The file with the access keys; `keys.json` in the directory unless said otherwise.
+    pub keys: Option<PathBuf>,
+    /// Whether it listens where other machines reach it though there are no access keys, or though keys cross
+    /// the network in the clear.
+    pub insecure: bool,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("./.strandline"),
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 7071))],
+            create_hubs: false,
+            keys: None,
+            insecure: false,
+        }
+    }
+}
