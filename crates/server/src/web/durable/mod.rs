@@ -1,5 +1,8 @@
 //! The HTTP API of Azure Durable Functions.
 
+mod history;
+mod payload;
+
 use axum::Router;
 
 use super::App;
