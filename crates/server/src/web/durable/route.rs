@@ -1,0 +1,114 @@
+//! Which request means which operation.
+
+use std::borrow::Cow;
+use std::pin::Pin;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+use super::answer::{self, Problem};
+use super::{Call, control};
+use crate::keys::Permission::{self, Operate};
+
+/// Where Functions apps have the API.
+const WEBHOOK: [&str; 3] = ["runtime", "webhooks", "durabletask"];
+/// Where Functions hosts offer it to the code they run, on the same machine.
+const LOCAL: [&str; 1] = ["durabletask"];
+/// Where the quickstarts' own functions start orchestrations.
+const QUICKSTART: [&str; 1] = ["api"];
+/// All that is there.
+const STARTS: &str = "orchestrators";
+
+/// An operation under way.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
+
+/// A line of the table.
+pub(super) struct Route {
+    /// `None`: any.
+    method: Option<Method>,
+    /// Behind the prefix. A name in braces stands for one segment that is not empty.
+    path: &'static str,
+    pub(super) permission: Permission,
+    /// As logs and refusals call it.
+    pub(super) operation: &'static str,
+    pub(super) carry_out: fn(Call, Body) -> Answering,
+}
+
+/// What there is; whatever else is asked for answers 404.
+pub(super) static ROUTES: [Route; 2] = [
+    Route {
+        method: Some(Method::POST),
+        path: "instances/{instance}/terminate",
+        permission: Operate,
+        operation: "Terminate",
+        carry_out: |call, _| Box::pin(control::terminate(call)),
+    },
+    Route {
+        method: None,
+        path: "makeprimary",
+        permission: Operate,
+        operation: "MakePrimary",
+        // There is one server, which is always the one that works.
+        carry_out: |_, _| Box::pin(async { Ok(answer::empty(http::StatusCode::OK)) }),
+    },
+];
+
+/// The variable segments of a path, by the names in the table.
+#[derive(Debug, Default)]
+pub(super) struct Segments(Vec<(&'static str, String)>);
+
+impl Segments {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(other, _)| *other == name).map(|(_, text)| text.as_str())
+    }
+}
+
+/// What a request means.
+pub(super) struct Match {
+    pub(super) route: &'static Route,
+    pub(super) segments: Segments,
+}
+
+/// Finds what a request means by its raw path. `local`: it comes from the same machine.
+pub(super) fn find(method: &Method, path: &str, local: bool) -> Option<Match> {
+    let path = path.strip_prefix('/')?.trim_end_matches('/');
+    // Each segment is decoded once, after they were told apart. What is no text names nothing.
+    let segments = path.split('/').map(|segment| percent_decode_str(segment).decode_utf8());
+    let segments: Vec<Cow<'_, str>> = segments.collect::<Result<_, _>>().ok()?;
+    let rest = if let Some(rest) = behind(&segments, &WEBHOOK) {
+        rest
+    } else if let Some(rest) = behind(&segments, &LOCAL) {
+        local.then_some(rest)?
+    } else {
+        behind(&segments, &QUICKSTART).filter(|rest| behind(rest, &[STARTS]).is_some())?
+    };
+    ROUTES.iter().find_map(|route| {
+        if route.method.as_ref().is_some_and(|of| of != method) {
+            return None;
+        }
+        Some(Match { route, segments: fit(route.path, rest)? })
+    })
+}
+
+fn behind<'a, 'b>(segments: &'a [Cow<'b, str>], prefix: &[&str]) -> Option<&'a [Cow<'b, str>]> {
+    let (first, rest) = segments.split_at_checked(prefix.len())?;
+    first.iter().zip(prefix).all(|(is, should)| is.eq_ignore_ascii_case(should)).then_some(rest)
+}
+
+fn fit(pattern: &'static str, segments: &[Cow<'_, str>]) -> Option<Segments> {
+    let pattern: Vec<&'static str> = pattern.split('/').collect();
+    if pattern.len() != segments.len() {
+        return None;
+    }
+    let mut named = Segments::default();
+    for (pattern, segment) in pattern.into_iter().zip(segments) {
+        match pattern.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            Some(name) if !segment.is_empty() => named.0.push((name, segment.clone().into_owned())),
+            None if pattern.eq_ignore_ascii_case(segment) => {}
+            _ => return None,
+        }
+    }
+    Some(named)
+}
