@@ -1,24 +1,114 @@
 //! Somebody who was let in.
 
+use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures::future::{self, Either};
 use futures::stream::{self, Stream, StreamExt};
 use http::Extensions;
 use tonic::Status;
+use zeroize::Zeroizing;
 
-use super::{Access, AccessError, Principal};
+use super::links::{SIGNATURE, Target};
+use super::principal::Who;
+use super::{Access, AccessError, KEY, Principal};
+use crate::keys::Permission;
+use crate::settings::ManagementUrls;
 
 /// Somebody who was let in, and may be turned away later.
 #[derive(Clone, Debug)]
 pub struct Caller {
     access: Access,
     principal: Principal,
+    /// What the caller showed, where URLs carry it.
+    key: Option<Shown>,
+}
+
+/// A key that the caller sent. Not printed, wiped from memory when dropped.
+#[derive(Clone)]
+struct Shown(Arc<Zeroizing<String>>);
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(not shown)")
+    }
+}
+
+/// What a call is about to do, as it is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    /// How a refusal calls it.
+    pub(crate) what: &'a str,
+    pub(crate) permission: Permission,
+    /// The hub it names; without a name that of the key, or the default one.
+    pub(crate) hub: Option<&'a str>,
+    /// The one instance it is about, if it is about one.
+    pub(crate) instance: Option<&'a str>,
+    /// The function it starts or signals, if it does.
+    pub(crate) function: Option<&'a str>,
+}
+
+/// A query parameter that lets whoever has the URL in.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(not(test), allow(dead_code, reason = "handlers that answer with URLs follow"))]
+pub(crate) struct Credential {
+    pub(crate) name: &'static str,
+    /// As it is, not encoded for URLs.
+    pub(crate) value: Zeroizing<String>,
 }
 
 impl Caller {
-    pub(super) fn new(access: Access, principal: Principal) -> Self {
-        Self { access, principal }
+    pub(super) fn new(access: Access, principal: Principal, key: Option<&str>) -> Self {
+        let keep = access.0.links.as_ref().is_some_and(|links| links.urls == ManagementUrls::CallersKey);
+        let held = matches!(principal.who(), Who::Holder(_));
+        let key = key.filter(|_| keep && held).map(|key| Shown(Arc::new(Zeroizing::new(key.to_owned()))));
+        Self { access, principal, key }
+    }
+
+    /// The hub of a call, if who calls may do there what the call is about to. Whether the hub exists is not
+    /// looked at.
+    pub(crate) fn admit<'a>(&'a self, wish: &Wish<'a>) -> Result<&'a str, AccessError> {
+        let principal = &self.principal;
+        let hub = wish.hub.filter(|name| !name.is_empty()).unwrap_or_else(|| principal.home());
+        if let Who::Visitor(claim) = principal.who() {
+            let (Some(instance), Some(links)) = (wish.instance, &self.access.0.links) else {
+                return Err(AccessError::WrongSignature);
+            };
+            let target = Target { hub, instance, permission: wish.permission };
+            links.verify(claim, target, wish.what, self.access.now())?;
+            return Ok(hub);
+        }
+        // What one can't see is not there, whatever one wanted to do with it.
+        if !principal.sees(hub) {
+            return Err(AccessError::no_hub(hub));
+        }
+        principal.require(wish.permission, wish.what)?;
+        if let Some(function) = wish.function {
+            principal.require_function(function)?;
+        }
+        Ok(hub)
+    }
+
+    #[cfg_attr(not(test), allow(dead_code, reason = "handlers that answer with URLs follow"))]
+    /// What the URL carries that does this to an instance: a signature that is good for this alone or, where
+    /// the server is set so, the caller's key. `None` on a server that needs no keys.
+    pub(crate) fn credential(&self, hub: &str, instance: &str, permission: Permission) -> Option<Credential> {
+        if matches!(self.principal.who(), Who::Anybody) {
+            return None;
+        }
+        if let Some(Shown(key)) = &self.key {
+            return Some(Credential { name: KEY, value: Zeroizing::clone(key) });
+        }
+        let target = Target { hub, instance, permission };
+        let until = match self.principal.who() {
+            // Who was let in by a URL gets no longer time by asking again.
+            Who::Visitor(claim) => Some(claim.expires),
+            Who::Anybody | Who::Holder(_) => None,
+        };
+        let links = self.access.0.links.as_ref()?;
+        let value = Zeroizing::new(links.sign(target, self.access.now(), until)?);
+        Some(Credential { name: SIGNATURE, value })
     }
 
     /// The caller of a request that came through [`AccessLayer`](super::AccessLayer). Without one the

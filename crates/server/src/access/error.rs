@@ -1,5 +1,8 @@
 //! Why a call is turned away, as callers are told.
 
+use std::fmt;
+
+use http::StatusCode;
 use jiff::Timestamp;
 use tonic::Status;
 
@@ -30,14 +33,31 @@ pub enum AccessError {
     #[error("there is no task hub {0:?}: create it with `strandline hub create`, or name another one")]
     NoHub(String),
     /// The key is right but not for this.
-    #[error("{what} needs a key with the role {}; this key has {has}", needed(*.permission))]
+    #[error("{what} needs a key with the role {}; {has}", needed(*.permission))]
     Denied {
         /// The method.
         what: String,
         /// What it needs.
         permission: Permission,
-        /// What the key has.
-        has: Roles,
+        /// What the caller has instead.
+        has: Has,
+    },
+    /// The key is for other functions.
+    #[error("this key is for some functions only, and {0:?} is none of them")]
+    OtherFunction(String),
+    /// A signed URL was changed, is of another server, or of secrets that were replaced.
+    #[error("the signature of the URL is not valid: ask for the status of the instance with an access key")]
+    WrongSignature,
+    /// It was right.
+    #[error("the signature of the URL expired at {0}: ask for the status of the instance with an access key")]
+    SignatureExpired(Timestamp),
+    /// The URL was made for something else on the same instance.
+    #[error("{what} needs another URL: this one is signed for the operation {signed}")]
+    OtherOperation {
+        /// The method.
+        what: String,
+        /// What it is signed for.
+        signed: &'static str,
     },
     /// The name of the hub is no text.
     #[error("metadata `taskhub` has characters that no name of a task hub has")]
@@ -47,7 +67,48 @@ pub enum AccessError {
     NoMethod(String),
 }
 
+/// What a caller has who may not do something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Has {
+    /// A key with these roles.
+    Key(Roles),
+    /// A key for starting and signalling some functions.
+    Functions,
+    /// A signed URL, which is good for one operation on one instance.
+    Url,
+}
+
+impl fmt::Display for Has {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(roles) => write!(f, "this key has {roles}"),
+            Self::Functions => f.write_str("this key only starts and signals some functions"),
+            Self::Url => f.write_str("this URL is signed for one operation on one instance"),
+        }
+    }
+}
+
 impl AccessError {
+    /// What HTTP calls it.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NoKey
+            | Self::WrongKey
+            | Self::Expired(_)
+            | Self::WrongSignature
+            | Self::SignatureExpired(_) => StatusCode::UNAUTHORIZED,
+            Self::Denied { .. } | Self::OtherFunction(_) | Self::OtherOperation { .. } => {
+                StatusCode::FORBIDDEN
+            }
+            Self::NoHub(_) | Self::NoMethod(_) => StatusCode::NOT_FOUND,
+            Self::HubName => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    pub(super) fn other_function(name: &str) -> Self {
+        Self::OtherFunction(echo(name))
+    }
+
     pub(super) fn no_hub(name: &str) -> Self {
         Self::NoHub(echo(name))
     }
@@ -61,11 +122,15 @@ impl From<AccessError> for Status {
     fn from(error: AccessError) -> Self {
         let text = error.to_string();
         match error {
-            AccessError::NoKey | AccessError::WrongKey | AccessError::Expired(_) => {
-                Self::unauthenticated(text)
-            }
+            AccessError::NoKey
+            | AccessError::WrongKey
+            | AccessError::Expired(_)
+            | AccessError::WrongSignature
+            | AccessError::SignatureExpired(_) => Self::unauthenticated(text),
             AccessError::NoHub(_) => Self::not_found(text),
-            AccessError::Denied { .. } => Self::permission_denied(text),
+            AccessError::Denied { .. }
+            | AccessError::OtherFunction(_)
+            | AccessError::OtherOperation { .. } => Self::permission_denied(text),
             AccessError::HubName => Self::invalid_argument(text),
             AccessError::NoMethod(_) => Self::unimplemented(text),
         }
@@ -90,7 +155,7 @@ mod tests {
     fn a_denial_names_the_roles_that_suffice() {
         let denied = |permission, has: Role| {
             let what = "StartInstance".to_owned();
-            AccessError::Denied { what, permission, has: has.into() }.to_string()
+            AccessError::Denied { what, permission, has: Has::Key(has.into()) }.to_string()
         };
         assert_eq!(
             denied(Permission::Operate, Role::Worker),

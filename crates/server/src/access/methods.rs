@@ -15,7 +15,10 @@ pub enum Need {
 }
 
 use Need::{InHub, InServer, Nothing};
-use Permission::{Administer, Connect, History, Operate, Read, Work};
+use Permission::{
+    Administer, Connect, History, Operate, Purge, RaiseEvent, Read, Restart, Resume, Rewind, Signal, Start,
+    Suspend, Terminate, Work,
+};
 
 /// Services by name, methods by name.
 const SERVICES: [(&str, &[(&str, Need)]); 5] = [
@@ -36,19 +39,19 @@ const SERVICES: [(&str, &[(&str, Need)]); 5] = [
             ("GetWorkItems", InHub(Work)),
             ("Hello", InHub(Connect)),
             ("ListInstanceIds", InHub(Read)),
-            ("PurgeInstances", InHub(Operate)),
+            ("PurgeInstances", InHub(Purge)),
             ("QueryEntities", InHub(Read)),
             ("QueryInstances", InHub(Read)),
-            ("RaiseEvent", InHub(Operate)),
-            ("RestartInstance", InHub(Operate)),
-            ("ResumeInstance", InHub(Operate)),
-            ("RewindInstance", InHub(Operate)),
-            ("SignalEntity", InHub(Operate)),
+            ("RaiseEvent", InHub(RaiseEvent)),
+            ("RestartInstance", InHub(Restart)),
+            ("ResumeInstance", InHub(Resume)),
+            ("RewindInstance", InHub(Rewind)),
+            ("SignalEntity", InHub(Signal)),
             ("SkipGracefulOrchestrationTerminations", InHub(Operate)),
-            ("StartInstance", InHub(Operate)),
+            ("StartInstance", InHub(Start)),
             ("StreamInstanceHistory", InHub(History)),
-            ("SuspendInstance", InHub(Operate)),
-            ("TerminateInstance", InHub(Operate)),
+            ("SuspendInstance", InHub(Suspend)),
+            ("TerminateInstance", InHub(Terminate)),
             ("WaitForInstanceCompletion", InHub(Read)),
             ("WaitForInstanceStart", InHub(Read)),
         ],

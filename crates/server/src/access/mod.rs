@@ -40,29 +40,42 @@
 mod attempts;
 mod bind;
 mod caller;
+mod carriers;
 mod error;
 mod layer;
+mod links;
 pub mod methods;
 mod principal;
 mod ring;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::request::Parts;
 use jiff::Timestamp;
 
 use crate::keys::{KeyFile, KeyFileError};
+use crate::settings::Auth;
 
 pub use bind::{Bind, BindError, BindWarning, Purpose, check_bind};
 pub use caller::Caller;
-pub use error::AccessError;
+pub(crate) use caller::Wish;
+pub use error::{AccessError, Has};
 pub use layer::{AccessLayer, FindPeer, Guarded};
 pub use principal::Principal;
 
+/// The query parameter of a URL that a key stands in.
+pub(crate) const KEY: &str = "code";
+
 use attempts::Attempts;
-use ring::{Clock, Ring};
+use carriers::Shown;
+use links::{Claim, Links};
+use principal::Who;
+use ring::{Clock, Reason, Ring};
+use secrets::Secrets;
 
 /// Decides who is let in. Cheap to clone.
 #[derive(Clone)]
@@ -71,12 +84,14 @@ pub struct Access(Arc<Inner>);
 struct Inner {
     ring: Ring,
     attempts: Attempts,
+    /// None on a server that never asks for keys.
+    links: Option<Links>,
 }
 
 impl Access {
     /// Lets everybody in, as admin of all hubs.
     pub fn open() -> Self {
-        Self::new(Ring::open(wall_clock()))
+        Self::new(Ring::open(wall_clock()), None)
     }
 
     /// Lets those in who have a key of `file`. Without keys in it that is nobody, until one is made.
@@ -84,17 +99,17 @@ impl Access {
     /// The file is looked at again while the server runs. If it vanishes nobody is let in any more; if
     /// it can't be read the keys stay as they were, and the log has an error.
     pub fn keyed(file: KeyFile) -> Result<Self, KeyFileError> {
-        Ok(Self::new(Ring::keyed(file, wall_clock())?))
+        Ok(Self::new(Ring::keyed(file, wall_clock())?, Some(links()?)))
     }
 
     /// Lets everybody in until there is a key in `file`, and from then on as [`keyed`](Self::keyed) does,
     /// even if all keys are revoked.
     pub fn open_until_keyed(file: KeyFile) -> Result<Self, KeyFileError> {
-        Ok(Self::new(Ring::open_until_keyed(file, wall_clock())?))
+        Ok(Self::new(Ring::open_until_keyed(file, wall_clock())?, Some(links()?)))
     }
 
-    fn new(ring: Ring) -> Self {
-        Self(Arc::new(Inner { ring, attempts: Attempts::default() }))
+    fn new(ring: Ring, links: Option<Links>) -> Self {
+        Self(Arc::new(Inner { ring, attempts: Attempts::default(), links }))
     }
 
     /// Whether callers need keys now.
@@ -102,21 +117,47 @@ impl Access {
         self.0.ring.needs_keys()
     }
 
-    /// Who has this key. `path` and `peer` are for the log, where failures are noted.
-    pub fn identify(
-        &self,
-        key: Option<&str>,
-        path: &str,
-        peer: Option<SocketAddr>,
-    ) -> Result<Caller, AccessError> {
-        match self.0.ring.identify(key) {
-            Ok(principal) => Ok(Caller::new(self.clone(), principal)),
+    /// Who sends a request. Takes what tells it out of the request's headers. `peer` is for the log, where
+    /// failures are noted.
+    pub fn identify(&self, request: &mut Parts, peer: Option<SocketAddr>) -> Result<Caller, AccessError> {
+        let shown = carriers::take(request);
+        let found = match &shown {
+            Shown::Nothing => self.0.ring.identify(None),
+            Shown::Key(key) => self.0.ring.identify(Some(key)),
+            Shown::Signature(text) => self.visitor(text),
+        };
+        let key = match &shown {
+            Shown::Key(key) => Some(key.as_str()),
+            Shown::Nothing | Shown::Signature(_) => None,
+        };
+        match found {
+            Ok(principal) => Ok(Caller::new(self.clone(), principal, key)),
             Err((reason, error)) => {
-                self.0.attempts.failed(reason, path, key, peer);
+                self.0.attempts.failed(reason, request.uri.path(), key, peer);
                 Err(error)
             }
         }
     }
+
+    /// Whoever has a URL with this signature, if it can be one.
+    fn visitor(&self, signature: &str) -> Result<Principal, (Reason, AccessError)> {
+        if !self.needs_keys() {
+            return self.0.ring.identify(None);
+        }
+        match Claim::parse(signature) {
+            Some(claim) => Ok(Principal::new(Who::Visitor(Arc::new(claim)))),
+            None => Err((Reason::Malformed, AccessError::WrongSignature)),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.ring.now()
+    }
+}
+
+fn links() -> Result<Links, KeyFileError> {
+    let secrets = Secrets::in_memory().map_err(KeyFileError::NoRandomness)?;
+    Ok(Links::new(secrets, &Auth::default()))
 }
 
 impl std::fmt::Debug for Access {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::keys::{Key, KeyEntry, KeyFile, KeyFileError, KeyId, Loaded};
 
+use super::principal::Who;
 use super::{AccessError, Principal};
 
 /// Calls look at the file when the last look is older than this.
@@ -106,7 +107,7 @@ impl Ring {
         self.look();
         let state = self.state.lock();
         if state.guard != Guard::Keyed {
-            return Ok(Principal::anybody());
+            return Ok(Principal::new(Who::Anybody));
         }
         let text = key.ok_or((Reason::NoKey, AccessError::NoKey))?;
         let key = Key::parse(text).map_err(|_| (Reason::Malformed, AccessError::WrongKey))?;
@@ -116,20 +117,23 @@ impl Ring {
             return Err((Reason::WrongSecret, AccessError::WrongKey));
         }
         match entry.expires {
-            Some(at) if entry.is_expired((self.clock)()) => Err((Reason::Expired, AccessError::Expired(at))),
-            _ => Ok(Principal::holder(entry.clone())),
+            Some(at) if entry.is_expired(self.now()) => Err((Reason::Expired, AccessError::Expired(at))),
+            _ => Ok(Principal::new(Who::Holder(entry.clone()))),
         }
     }
 
     /// Whether somebody who was let in would be again.
     fn recheck(&self, principal: &Principal) -> Result<(), AccessError> {
         let state = self.state.lock();
-        let Some(then) = principal.entry() else {
-            return if state.guard == Guard::Keyed { Err(AccessError::NoKey) } else { Ok(()) };
+        let then = match principal.who() {
+            Who::Anybody if state.guard == Guard::Keyed => return Err(AccessError::NoKey),
+            Who::Anybody => return Ok(()),
+            Who::Visitor(claim) => return claim.in_time(self.now()),
+            Who::Holder(entry) => entry,
         };
         let now = state.keys.get(&then.id).filter(|now| then.grants_as(now)).ok_or(AccessError::WrongKey)?;
         match now.expires {
-            Some(at) if now.is_expired((self.clock)()) => Err(AccessError::Expired(at)),
+            Some(at) if now.is_expired(self.now()) => Err(AccessError::Expired(at)),
             _ => Ok(()),
         }
     }
@@ -152,10 +156,18 @@ impl Ring {
         }
     }
 
+    /// The time of day.
+    pub(super) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
     fn until_expiry(&self, principal: &Principal) -> Duration {
-        let expires = principal.entry().and_then(|then| self.state.lock().keys.get(&then.id)?.expires);
-        let left =
-            expires.map(|at| Duration::try_from(at.duration_since((self.clock)())).unwrap_or_default());
+        let expires = match principal.who() {
+            Who::Holder(then) => self.state.lock().keys.get(&then.id).and_then(|now| now.expires),
+            Who::Visitor(claim) => Some(claim.expires),
+            Who::Anybody => None,
+        };
+        let left = expires.map(|at| Duration::try_from(at.duration_since(self.now())).unwrap_or_default());
         left.map_or(CLOCK_TRUST, |left| left.min(CLOCK_TRUST))
     }
 

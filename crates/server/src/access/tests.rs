@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use super::ring::Ring;
 use super::*;
-use crate::keys::{HubScope, Key, KeyEntry, NewKey, Note, Permission, Role, Roles};
+use crate::keys::{HubScope, Key, KeyEntry, NewKey, Note, Permission, Role};
 
 const START: &str = "/TaskHubSidecarService/StartInstance";
 const WORK: &str = "/TaskHubSidecarService/GetWorkItems";
@@ -348,7 +348,7 @@ async fn an_expired_key_is_refused_and_ends_streams() {
     let expires = at + jiff::SignedDuration::from_hours(2);
     let (key, _) = place.expiring(Role::Worker, "*", Some(expires));
     let clock = Box::new(move || at + jiff::SignedDuration::try_from(began.elapsed()).unwrap());
-    let access = Access::new(Ring::keyed(place.file.clone(), clock).unwrap());
+    let access = Access::new(Ring::keyed(place.file.clone(), clock).unwrap(), None);
     let metadata = [("x-functions-key", key.reveal())];
     let caller = caller(&call(&access, WORK, &metadata).await.unwrap());
     assert_eq!(caller.turned_away().await, AccessError::Expired(expires));
@@ -368,7 +368,7 @@ async fn a_key_that_may_less_than_before_ends_streams() {
     let text = fs::read_to_string(place.file.path()).unwrap().replace("\"admin\"", "\"client\"");
     fs::write(place.file.path(), text).unwrap();
     assert_eq!(caller.turned_away().await, AccessError::WrongKey);
-    assert_eq!(Roles::from(Role::Admin), caller.principal().roles());
+    assert!(caller.principal().may(Permission::Administer));
 }
 
 #[tokio::test]
@@ -395,6 +395,44 @@ async fn no_log_and_no_debug_text_holds_a_key() {
     }
     assert!(log.contains(wrong.id().as_str()), "a failed attempt names the key's id: {log}");
     assert!(log.lines().count() < 50, "a flood does not fill the log: {log}");
+}
+
+fn identified(access: &Access, uri: &str) -> Result<Caller, AccessError> {
+    let (mut parts, ()) = Request::builder().uri(uri).body(()).unwrap().into_parts();
+    access.identify(&mut parts, None)
+}
+
+fn wish(permission: Permission, hub: &'static str, instance: &'static str) -> Wish<'static> {
+    Wish { what: "this", permission, hub: Some(hub), instance: Some(instance), function: None }
+}
+
+#[tokio::test]
+async fn a_signed_url_opens_one_operation_on_one_instance() {
+    let place = Place::new();
+    let (key, entry) = place.key(Role::Client, "*");
+    let access = place.access();
+    let client = identified(&access, &format!("/x?code={}", key.reveal())).unwrap();
+    let signed = client.credential("orders", "7", Permission::Terminate).unwrap();
+    assert_eq!(signed.name, "sig");
+    let visitor = identified(&access, &format!("/x?taskHub=orders&sig={}", signed.value.as_str())).unwrap();
+    assert_eq!(visitor.admit(&wish(Permission::Terminate, "orders", "7")).unwrap(), "orders");
+    let no_instance = Wish { instance: None, ..wish(Permission::Terminate, "orders", "7") };
+    for other in
+        [wish(Permission::Terminate, "orders", "8"), wish(Permission::Terminate, "default", "7"), no_instance]
+    {
+        assert_eq!(visitor.admit(&other), Err(AccessError::WrongSignature), "{other:?}");
+    }
+    let refused = visitor.admit(&wish(Permission::Purge, "orders", "7")).unwrap_err();
+    assert_eq!(refused.status(), http::StatusCode::FORBIDDEN);
+    assert!(refused.to_string().contains("signed for the operation terminate"), "{refused}");
+    // Outside of what is admitted it is nobody.
+    assert!(!visitor.principal().sees("orders") && !visitor.principal().may(Permission::Connect));
+    // The key is gone, the URL is not: it has a life of its own.
+    place.revoke(&entry);
+    assert!(visitor.admit(&wish(Permission::Terminate, "orders", "7")).is_ok());
+    assert_eq!(identified(&access, "/x?sig=1.read").unwrap_err(), AccessError::WrongSignature);
+    let open = identified(&Access::open(), &format!("/x?sig={}", signed.value.as_str())).unwrap();
+    assert!(open.credential("orders", "7", Permission::Read).is_none(), "nothing to carry");
 }
 
 /// As a server has it, whose services are routes.

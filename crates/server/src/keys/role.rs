@@ -15,8 +15,12 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Starts, raises events, reads and manages instances and entities.
+    /// Starts, raises events, reads and manages instances and entities: what the system key
+    /// `durabletask_extension` of an Azure Functions app may do.
+    #[value(alias = "system")]
     Client,
+    /// Reads instances and entities, and changes nothing.
+    Reader,
     /// Takes work and returns it.
     Worker,
     /// May do everything; besides the others, make and delete hubs.
@@ -34,7 +38,25 @@ pub enum Permission {
     Read,
     /// Reading a history: as a reader, or for a work item one has. The method tells these apart.
     History,
-    /// Starting, signalling, ending, purging.
+    /// Starting an orchestration.
+    Start,
+    /// Signalling an entity.
+    Signal,
+    /// Raising an event of an instance.
+    RaiseEvent,
+    /// Ending an instance.
+    Terminate,
+    /// Holding an instance up.
+    Suspend,
+    /// Letting a suspended instance go on.
+    Resume,
+    /// Taking a failed instance back to before it failed.
+    Rewind,
+    /// Starting an instance again, with the same input.
+    Restart,
+    /// Deleting what is over.
+    Purge,
+    /// Whatever else changes instances and entities of a hub.
     Operate,
     /// Making and deleting hubs.
     Administer,
@@ -42,13 +64,14 @@ pub enum Permission {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Client, Self::Worker, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Client, Self::Reader, Self::Worker, Self::Admin];
 
     /// Whether the role suffices for what needs `permission`.
     pub fn allows(self, permission: Permission) -> bool {
-        use Permission::{Connect, History, Operate, Read, Work};
+        use Permission::{Administer, Connect, History, Read, Work};
         match self {
-            Self::Client => matches!(permission, Connect | Read | History | Operate),
+            Self::Client => !matches!(permission, Work | Administer),
+            Self::Reader => matches!(permission, Connect | Read | History),
             Self::Worker => matches!(permission, Connect | Work | History),
             Self::Admin => true,
         }
@@ -59,6 +82,7 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Client => "client",
+            Self::Reader => "reader",
             Self::Worker => "worker",
             Self::Admin => "admin",
         })
@@ -72,7 +96,7 @@ pub struct Roles(BTreeSet<Role>);
 
 /// A key without a role would be good for nothing.
 #[derive(Debug, thiserror::Error)]
-#[error("no role is given: worker, client and admin are those there are")]
+#[error("no role is given: client, reader, worker and admin are those there are")]
 pub struct NoRole;
 
 impl Roles {
@@ -120,7 +144,9 @@ mod tests {
         assert!(Role::Worker.allows(Permission::Work) && !Role::Client.allows(Permission::Work));
         assert!(Role::Client.allows(Permission::Operate) && !Role::Worker.allows(Permission::Operate));
         assert!(Role::Client.allows(Permission::Read) && !Role::Worker.allows(Permission::Read));
-        for role in [Role::Client, Role::Worker] {
+        assert!(Role::Reader.allows(Permission::Read) && !Role::Reader.allows(Permission::Start));
+        assert!(!Role::Reader.allows(Permission::Operate) && !Role::Reader.allows(Permission::Work));
+        for role in [Role::Client, Role::Reader, Role::Worker] {
             assert!(!role.allows(Permission::Administer));
             assert!(role.allows(Permission::Connect) && role.allows(Permission::History));
         }
