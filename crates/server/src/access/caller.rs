@@ -51,7 +51,6 @@ pub(crate) struct Wish<'a> {
 
 /// A query parameter that lets whoever has the URL in.
 #[derive(Clone, PartialEq, Eq)]
-#[cfg_attr(not(test), allow(dead_code, reason = "handlers that answer with URLs follow"))]
 pub(crate) struct Credential {
     pub(crate) name: &'static str,
     /// As it is, not encoded for URLs.
@@ -90,7 +89,6 @@ impl Caller {
         Ok(hub)
     }
 
-    #[cfg_attr(not(test), allow(dead_code, reason = "handlers that answer with URLs follow"))]
     /// What the URL carries that does this to an instance: a signature that is good for this alone or, where
     /// the server is set so, the caller's key. `None` on a server that needs no keys.
     pub(crate) fn credential(&self, hub: &str, instance: &str, permission: Permission) -> Option<Credential> {

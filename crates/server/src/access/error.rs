@@ -105,10 +105,6 @@ impl AccessError {
         }
     }
 
-    pub(super) fn other_function(name: &str) -> Self {
-        Self::OtherFunction(echo(name))
-    }
-
     pub(super) fn no_hub(name: &str) -> Self {
         Self::NoHub(echo(name))
     }

@@ -62,7 +62,7 @@ use crate::settings::Auth;
 
 pub use bind::{Bind, BindError, BindWarning, Purpose, check_bind};
 pub use caller::Caller;
-pub(crate) use caller::Wish;
+pub(crate) use caller::{Credential, Wish};
 pub use error::{AccessError, Has};
 pub use layer::{AccessLayer, FindPeer, Guarded};
 pub use principal::Principal;
