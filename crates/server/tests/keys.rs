@@ -164,7 +164,7 @@ fn what_makes_no_sense_is_refused_with_what_would() {
     let place = place();
     for (arguments, hint) in [
         (&["create"][..], "--role"),
-        (&["create", "--role", "owner"], "client, worker, admin"),
+        (&["create", "--role", "owner"], "client, reader, worker, admin"),
         (&["create", "--role", "client", "--hub", "a/b"], "1 to 64 letters"),
         (&["create", "--role", "client", "--expires", "soon"], "90d"),
         (&["create", "--role", "client", "--expires", "2020-01-01"], "over already"),
