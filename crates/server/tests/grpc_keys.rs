@@ -29,7 +29,7 @@ async fn a_server_with_keys_asks_for_them() {
     let place = tempfile::tempdir().unwrap();
     let file = KeyFile::in_directory(place.path());
     let key = |role: Role, hub: HubScope| {
-        let new = NewKey { roles: role.into(), hub, note: Note::default(), expires: None };
+        let new = NewKey { roles: role.into(), hub, functions: None, note: Note::default(), expires: None };
         file.create(new, jiff::Timestamp::now()).unwrap()
     };
     let (worker, worker_entry) = key(Role::Worker, HubScope::All);
@@ -83,7 +83,13 @@ async fn a_server_with_keys_asks_for_them() {
 async fn without_its_last_key_a_server_lets_nobody_in() {
     let place = tempfile::tempdir().unwrap();
     let file = KeyFile::in_directory(place.path());
-    let new = NewKey { roles: Role::Admin.into(), hub: HubScope::All, note: Note::default(), expires: None };
+    let new = NewKey {
+        roles: Role::Admin.into(),
+        hub: HubScope::All,
+        functions: None,
+        note: Note::default(),
+        expires: None,
+    };
     let (_, entry) = file.create(new, jiff::Timestamp::now()).unwrap();
     file.revoke(std::slice::from_ref(&entry.id)).unwrap();
     assert!(Access::open_until_keyed(file).unwrap().needs_keys());

@@ -84,7 +84,7 @@ impl Caller {
         }
         principal.require(wish.permission, wish.what)?;
         if let Some(function) = wish.function {
-            principal.require_function(function)?;
+            principal.require_function(wish.permission, function)?;
         }
         Ok(hub)
     }
@@ -100,8 +100,9 @@ impl Caller {
         }
         let target = Target { hub, instance, permission };
         let until = match self.principal.who() {
-            // Who was let in by a URL gets no longer time by asking again.
+            // Who was let in for a time gets no longer time by asking.
             Who::Visitor(claim) => Some(claim.expires),
+            Who::Bearer(token) => Some(token.expires),
             Who::Anybody | Who::Holder(_) => None,
         };
         let links = self.access.0.links.as_ref()?;

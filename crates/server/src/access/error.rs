@@ -29,6 +29,13 @@ pub enum AccessError {
     /// It was right.
     #[error("the access key expired at {0}: `strandline keys create` makes a new one")]
     Expired(Timestamp),
+    /// It is none, or not made by whom, for whom, with what or when it should be. Which of these is for the
+    /// server's log only.
+    #[error("the bearer token is not valid: it must be a current one of the issuer, made for this server")]
+    WrongToken,
+    /// It was right.
+    #[error("the bearer token expired at {0}: get a new one of its issuer")]
+    TokenExpired(Timestamp),
     /// The hub is not there, or not for this key: it can't tell.
     #[error("there is no task hub {0:?}: create it with `strandline hub create`, or name another one")]
     NoHub(String),
@@ -74,6 +81,10 @@ pub enum Has {
     Key(Roles),
     /// A key for starting and signalling some functions.
     Functions,
+    /// A token with these roles.
+    Token(Roles),
+    /// A token that says no role.
+    NoRole,
     /// A signed URL, which is good for one operation on one instance.
     Url,
 }
@@ -82,6 +93,8 @@ impl fmt::Display for Has {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(roles) => write!(f, "this key has {roles}"),
+            Self::Token(roles) => write!(f, "this token has {roles}"),
+            Self::NoRole => f.write_str("this token says no role"),
             Self::Functions => f.write_str("this key only starts and signals some functions"),
             Self::Url => f.write_str("this URL is signed for one operation on one instance"),
         }
@@ -95,6 +108,8 @@ impl AccessError {
             Self::NoKey
             | Self::WrongKey
             | Self::Expired(_)
+            | Self::WrongToken
+            | Self::TokenExpired(_)
             | Self::WrongSignature
             | Self::SignatureExpired(_) => StatusCode::UNAUTHORIZED,
             Self::Denied { .. } | Self::OtherFunction(_) | Self::OtherOperation { .. } => {
@@ -103,6 +118,10 @@ impl AccessError {
             Self::NoHub(_) | Self::NoMethod(_) => StatusCode::NOT_FOUND,
             Self::HubName => StatusCode::BAD_REQUEST,
         }
+    }
+
+    pub(super) fn other_function(name: &str) -> Self {
+        Self::OtherFunction(echo(name))
     }
 
     pub(super) fn no_hub(name: &str) -> Self {
@@ -121,6 +140,8 @@ impl From<AccessError> for Status {
             AccessError::NoKey
             | AccessError::WrongKey
             | AccessError::Expired(_)
+            | AccessError::WrongToken
+            | AccessError::TokenExpired(_)
             | AccessError::WrongSignature
             | AccessError::SignatureExpired(_) => Self::unauthenticated(text),
             AccessError::NoHub(_) => Self::not_found(text),

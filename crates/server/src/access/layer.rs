@@ -1,9 +1,9 @@
 //! Judges every call before it reaches a gRPC service.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures::future::{Either, Ready, ready};
 use http::request::Parts;
 use http::{Extensions, HeaderName, HeaderValue, Request, Response};
 use tonic::Status;
@@ -42,12 +42,14 @@ impl<S> Layer<S> for AccessLayer {
 
 impl<S, A, B> Service<Request<A>> for Guarded<S>
 where
-    S: Service<Request<A>, Response = Response<B>>,
+    S: Service<Request<A>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    A: Send + 'static,
     B: Default,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Response<B>, S::Error>>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.service.poll_ready(context)
@@ -55,12 +57,17 @@ where
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let AccessLayer { access, peer } = &self.layer;
+        let AccessLayer { access, peer } = self.layer.clone();
         let peer = peer(&parts.extensions);
-        match access.admit(&mut parts, peer) {
-            Ok(()) => Either::Left(self.service.call(Request::from_parts(parts, body))),
-            Err(error) => Either::Right(ready(Ok(Status::from(error).into_http()))),
-        }
+        // The one that is ready is the one that is called.
+        let next = self.service.clone();
+        let mut service = std::mem::replace(&mut self.service, next);
+        Box::pin(async move {
+            match access.admit(&mut parts, peer).await {
+                Ok(()) => service.call(Request::from_parts(parts, body)).await,
+                Err(error) => Ok(Status::from(error).into_http()),
+            }
+        })
     }
 }
 
@@ -72,13 +79,13 @@ impl Access {
 
     /// Admits a call of gRPC, or refuses it. An admitted call has its [`Caller`] among its extensions,
     /// exactly one `taskhub`, which is the hub that was judged, and no key any more.
-    fn admit(&self, call: &mut Parts, peer: Option<SocketAddr>) -> Result<(), AccessError> {
+    async fn admit(&self, call: &mut Parts, peer: Option<SocketAddr>) -> Result<(), AccessError> {
         let need = need(call.uri.path());
         if need == Some(Need::Nothing) {
             carriers::take(call);
             return Ok(());
         }
-        let caller = self.identify(call, peer)?;
+        let caller = self.identify(call, peer).await?;
         let path = call.uri.path();
         let need = need.ok_or_else(|| AccessError::no_method(path))?;
         let what = path.rsplit('/').next().unwrap_or(path);

@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use sha2::Sha256;
 
 use super::AccessError;
-use super::secrets::{Secret, Secrets};
-use crate::keys::Permission;
+use super::secrets::Vault;
+use crate::keys::{Permission, Secret};
 use crate::settings::{Auth, ManagementUrls};
 
 /// The query parameter a URL carries its signature in.
@@ -42,7 +42,7 @@ const OPERATIONS: [(&str, Permission); 8] = [
 
 /// Signs URLs and knows its signatures again.
 pub(super) struct Links {
-    secrets: Secrets,
+    vault: Arc<Vault>,
     pub(super) urls: ManagementUrls,
     lifetime: Duration,
 }
@@ -65,8 +65,18 @@ pub(super) struct Target<'a> {
 }
 
 impl Links {
-    pub(super) fn new(secrets: Secrets, settings: &Auth) -> Self {
-        Self { secrets, urls: settings.management_urls, lifetime: settings.signed_url_lifetime }
+    pub(super) fn new(vault: Arc<Vault>, settings: &Auth) -> Self {
+        Self { vault, urls: settings.management_urls, lifetime: settings.signed_url_lifetime }
+    }
+
+    /// The same with other secrets.
+    pub(super) fn with(&self, vault: Vault) -> Self {
+        Self { vault: Arc::new(vault), ..*self }
+    }
+
+    /// The same as other settings say.
+    pub(super) fn configured(&self, settings: &Auth) -> Self {
+        Self::new(self.vault.clone(), settings)
     }
 
     /// The signature of a URL for this, good until the lifetime of URLs is over and no longer than
@@ -80,7 +90,7 @@ impl Links {
         let (operation, _) = OPERATIONS.iter().find(|(_, permission)| *permission == target.permission)?;
         let until = now.checked_add(self.lifetime).unwrap_or(Timestamp::MAX);
         let until = expires.map_or(until, |at| at.min(until)).as_second();
-        let code = code(&self.secrets.live().newest, operation, until, target).finalize().into_bytes();
+        let code = code(&self.vault.secrets().newest, operation, until, target).finalize().into_bytes();
         Some(format!("{VERSION}.{operation}.{until}.{}", URL_SAFE_NO_PAD.encode(code)))
     }
 
@@ -97,8 +107,8 @@ impl Links {
             let expected = code(secret, claim.operation, claim.expires.as_second(), said);
             expected.verify_slice(&claim.code).is_ok()
         };
-        let live = self.secrets.live();
-        if !right(&live.newest) && !live.older.as_ref().is_some_and(right) {
+        let secrets = self.vault.secrets();
+        if !right(&secrets.newest) && !secrets.older.as_ref().is_some_and(right) {
             return Err(AccessError::WrongSignature);
         }
         claim.in_time(now)?;
@@ -157,7 +167,7 @@ mod tests {
     const INSTANCE: &str = "order-7";
 
     fn links() -> Links {
-        Links::new(Secrets::in_memory().unwrap(), &Auth::default())
+        Links::new(Arc::new(Vault::in_memory().unwrap()), &Auth::default())
     }
 
     fn now() -> Timestamp {

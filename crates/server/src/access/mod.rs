@@ -24,8 +24,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The layer reads the key from `authorization: Bearer KEY` or `x-functions-key: KEY`, judges it by the
-//! table in [`methods`], and removes it. A method then finds:
+//! A caller shows a key, or a token of the issuer the settings name, as `authorization: Bearer KEY`, as
+//! `x-functions-key: KEY` or, over HTTP, as `?code=KEY`; or a URL that is signed for one operation on one
+//! instance. [`Access::identify`] tells who it is, for gRPC and HTTP alike; `Caller::admit` judges what a call
+//! wishes. The layer judges calls of gRPC by the table in [`methods`]. A method then finds:
 //!
 //! - in metadata `taskhub` the hub that was judged. It is always there for methods of a hub; a call that
 //!   named none has the hub of its key, or `default`;
@@ -50,6 +52,7 @@ mod ring;
 mod secrets;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,7 +60,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use jiff::Timestamp;
 
-use crate::keys::{KeyFile, KeyFileError};
+use crate::keys::{KeyFile, KeyFileError, SecretFile};
 use crate::settings::Auth;
 
 pub use bind::{Bind, BindError, BindWarning, Purpose, check_bind};
@@ -66,6 +69,7 @@ pub(crate) use caller::{Credential, Wish};
 pub use error::{AccessError, Has};
 pub use layer::{AccessLayer, FindPeer, Guarded};
 pub use principal::Principal;
+pub use tokens::TokensError;
 
 /// The query parameter of a URL that a key stands in.
 pub(crate) const KEY: &str = "code";
@@ -75,17 +79,20 @@ use carriers::Shown;
 use links::{Claim, Links};
 use principal::Who;
 use ring::{Clock, Reason, Ring};
-use secrets::Secrets;
+use secrets::Vault;
+use tokens::Tokens;
 
 /// Decides who is let in. Cheap to clone.
 #[derive(Clone)]
 pub struct Access(Arc<Inner>);
 
 struct Inner {
-    ring: Ring,
-    attempts: Attempts,
+    ring: Arc<Ring>,
+    attempts: Arc<Attempts>,
     /// None on a server that never asks for keys.
     links: Option<Links>,
+    /// None where keys are all there is.
+    tokens: Option<Tokens>,
 }
 
 impl Access {
@@ -108,8 +115,35 @@ impl Access {
         Ok(Self::new(Ring::open_until_keyed(file, wall_clock())?, Some(links()?)))
     }
 
+    /// The same, with the secrets of URLs in a file: without one, URLs end with the server.
+    pub fn with_url_secrets(&self, file: SecretFile) -> Result<Self, KeyFileError> {
+        let Inner { ring, attempts, links, tokens } = &*self.0;
+        let links = match links {
+            Some(links) => Some(links.with(Vault::open(file)?)),
+            None => None,
+        };
+        let (ring, attempts, tokens) = (ring.clone(), attempts.clone(), tokens.clone());
+        Ok(Self(Arc::new(Inner { ring, attempts, links, tokens })))
+    }
+
+    /// The same, as settings say it. Where they name an issuer of tokens nobody is let in without a key or a
+    /// token.
+    pub fn configured(&self, settings: &Auth) -> Result<Self, SetupError> {
+        let Inner { ring, attempts, links: known, .. } = &*self.0;
+        let tokens = Tokens::open(&settings.jwt)?;
+        let mut links = known.as_ref().map(|links| links.configured(settings));
+        if tokens.is_some() {
+            ring.close();
+            if links.is_none() {
+                links = Some(self::links()?.configured(settings));
+            }
+        }
+        Ok(Self(Arc::new(Inner { ring: ring.clone(), attempts: attempts.clone(), links, tokens })))
+    }
+
     fn new(ring: Ring, links: Option<Links>) -> Self {
-        Self(Arc::new(Inner { ring, attempts: Attempts::default(), links }))
+        let (ring, attempts) = (Arc::new(ring), Arc::default());
+        Self(Arc::new(Inner { ring, attempts, links, tokens: None }))
     }
 
     /// Whether callers need keys now.
@@ -119,12 +153,21 @@ impl Access {
 
     /// Who sends a request. Takes what tells it out of the request's headers. `peer` is for the log, where
     /// failures are noted.
-    pub fn identify(&self, request: &mut Parts, peer: Option<SocketAddr>) -> Result<Caller, AccessError> {
+    pub async fn identify(
+        &self,
+        request: &mut Parts,
+        peer: Option<SocketAddr>,
+    ) -> Result<Caller, AccessError> {
         let shown = carriers::take(request);
-        let found = match &shown {
-            Shown::Nothing => self.0.ring.identify(None),
-            Shown::Key(key) => self.0.ring.identify(Some(key)),
-            Shown::Signature(text) => self.visitor(text),
+        let (ring, tokens) = (&self.0.ring, self.0.tokens.as_ref());
+        let found = match (&shown, tokens) {
+            (Shown::Key(text), Some(tokens)) if Tokens::looks_like_one(text) => {
+                let token = tokens.identify(text, self.now()).await;
+                token.map(|token| Principal::new(Who::Bearer(Arc::new(token))))
+            }
+            (Shown::Nothing, _) => ring.identify(None),
+            (Shown::Key(key), _) => ring.identify(Some(key)),
+            (Shown::Signature(text), _) => self.visitor(text),
         };
         let key = match &shown {
             Shown::Key(key) => Some(key.as_str()),
@@ -155,9 +198,19 @@ impl Access {
     }
 }
 
+/// Why a server can't judge its callers as its settings say.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The files of keys.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// The issuer of tokens.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+}
+
 fn links() -> Result<Links, KeyFileError> {
-    let secrets = Secrets::in_memory().map_err(KeyFileError::NoRandomness)?;
-    Ok(Links::new(secrets, &Auth::default()))
+    Ok(Links::new(Arc::new(Vault::in_memory()?), &Auth::default()))
 }
 
 impl std::fmt::Debug for Access {

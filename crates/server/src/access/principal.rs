@@ -8,8 +8,9 @@ use crate::keys::{HubScope, KeyEntry, KeyId, Permission};
 use super::AccessError;
 use super::error::Has;
 use super::links::Claim;
+use super::tokens::Token;
 
-/// Who calls: somebody with a key or a signed URL or, on a server that needs none, anybody.
+/// Who calls: somebody with a key, a token or a signed URL or, on a server that needs none, anybody.
 #[derive(Clone, Debug)]
 pub struct Principal(Who);
 
@@ -17,6 +18,7 @@ pub struct Principal(Who);
 pub(super) enum Who {
     Anybody,
     Holder(Arc<KeyEntry>),
+    Bearer(Arc<Token>),
     /// Whoever has a URL. What it says is not believed before the request's hub and instance are known.
     Visitor(Arc<Claim>),
 }
@@ -34,7 +36,7 @@ impl Principal {
     pub fn key(&self) -> Option<&KeyId> {
         match &self.0 {
             Who::Holder(entry) => Some(&entry.id),
-            Who::Anybody | Who::Visitor(_) => None,
+            Who::Anybody | Who::Bearer(_) | Who::Visitor(_) => None,
         }
     }
 
@@ -43,18 +45,21 @@ impl Principal {
         match &self.0 {
             Who::Anybody => true,
             Who::Holder(entry) => entry.hub.contains(hub),
+            Who::Bearer(token) => token.sees(hub),
             Who::Visitor(_) => false,
         }
     }
 
     /// The hub of a call that names none.
     pub fn home(&self) -> &str {
-        match &self.0 {
-            Who::Holder(entry) => match &entry.hub {
-                HubScope::One(hub) => hub,
-                HubScope::All => DEFAULT_HUB,
-            },
-            Who::Anybody | Who::Visitor(_) => DEFAULT_HUB,
+        let scopes = match &self.0 {
+            Who::Holder(entry) => std::slice::from_ref(&entry.hub),
+            Who::Bearer(token) => &token.hubs,
+            Who::Anybody | Who::Visitor(_) => &[],
+        };
+        match scopes {
+            [HubScope::One(hub)] => hub,
+            _ => DEFAULT_HUB,
         }
     }
 
@@ -67,15 +72,36 @@ impl Principal {
     pub fn require(&self, permission: Permission, what: &str) -> Result<(), AccessError> {
         let has = match &self.0 {
             Who::Anybody => return Ok(()),
-            Who::Holder(entry) if entry.roles.allow(permission) => return Ok(()),
+            Who::Holder(entry) if entry.allows(permission) => return Ok(()),
+            Who::Holder(entry) if entry.functions.is_some() => Has::Functions,
             Who::Holder(entry) => Has::Key(entry.roles.clone()),
+            Who::Bearer(token) if token.allows(permission) => return Ok(()),
+            Who::Bearer(token) => token.roles.clone().map_or(Has::NoRole, Has::Token),
             Who::Visitor(_) => Has::Url,
         };
         Err(AccessError::Denied { what: what.to_owned(), permission, has })
     }
 
     /// Refuses a function that the caller's key is not for.
-    pub fn require_function(&self, _name: &str) -> Result<(), AccessError> {
-        Ok(())
+    /// What does something with a function must ask: [`require`](Self::require) knows no names.
+    pub fn require_function(&self, permission: Permission, name: &str) -> Result<(), AccessError> {
+        let limit = match &self.0 {
+            Who::Holder(entry) => entry.functions.as_ref(),
+            Who::Anybody | Who::Bearer(_) | Who::Visitor(_) => None,
+        };
+        match limit {
+            Some(functions) if !functions.contain(permission, name) => Err(AccessError::other_function(name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Who it is, for logs; `None` on a server that lets everybody in.
+    pub fn name(&self) -> Option<String> {
+        match &self.0 {
+            Who::Anybody => None,
+            Who::Holder(entry) => Some(format!("key:{}", entry.id)),
+            Who::Bearer(token) => Some(format!("token:{}", token.subject)),
+            Who::Visitor(_) => Some("url".to_owned()),
+        }
     }
 }

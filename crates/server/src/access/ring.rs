@@ -63,6 +63,13 @@ pub(super) enum Reason {
     Malformed,
     Unknown,
     WrongSecret,
+    /// A token is signed in a way that is not taken.
+    Algorithm,
+    /// A token of an issuer whose key is not known.
+    UnknownIssuerKey,
+    /// A token's signature, issuer or audience.
+    WrongToken,
+    NotYet,
     Expired,
 }
 
@@ -94,6 +101,11 @@ impl Ring {
             lookout: tokio::sync::Mutex::new(()),
             clock,
         }
+    }
+
+    /// From now on callers need something to be let in by, be it no key.
+    pub(super) fn close(&self) {
+        self.state.lock().guard = Guard::Keyed;
     }
 
     /// Whether callers need keys now.
@@ -129,6 +141,7 @@ impl Ring {
             Who::Anybody if state.guard == Guard::Keyed => return Err(AccessError::NoKey),
             Who::Anybody => return Ok(()),
             Who::Visitor(claim) => return claim.in_time(self.now()),
+            Who::Bearer(token) => return token.in_time(self.now()),
             Who::Holder(entry) => entry,
         };
         let now = state.keys.get(&then.id).filter(|now| then.grants_as(now)).ok_or(AccessError::WrongKey)?;
@@ -165,6 +178,7 @@ impl Ring {
         let expires = match principal.who() {
             Who::Holder(then) => self.state.lock().keys.get(&then.id).and_then(|now| now.expires),
             Who::Visitor(claim) => Some(claim.expires),
+            Who::Bearer(token) => Some(token.expires),
             Who::Anybody => None,
         };
         let left = expires.map(|at| Duration::try_from(at.duration_since(self.now())).unwrap_or_default());

@@ -1,47 +1,77 @@
-//! The secrets that URLs are signed with.
+//! The secrets that URLs are signed with, as last seen.
 
-use zeroize::Zeroizing;
+use std::time::Duration;
 
-/// As many as a block of SHA-256: a longer one would be hashed first, a shorter one filled up.
-const BYTES: usize = 64;
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
-/// What a URL is signed with. Wiped from memory when dropped.
-#[derive(Clone)]
-pub(super) struct Secret(Zeroizing<[u8; BYTES]>);
+use crate::keys::{Fingerprint, KeyFileError, SecretFile, Secrets};
 
-/// Those that are good now.
-#[derive(Clone)]
-pub(super) struct Live {
-    /// What is signed with.
-    pub(super) newest: Secret,
-    /// What is recognised besides.
-    pub(super) older: Option<Secret>,
+/// The file is looked at when the last look is older than this.
+const LOOK_AFTER: Duration = Duration::from_millis(500);
+
+/// The secrets of a server.
+pub(super) struct Vault {
+    /// `None`: they end with the server.
+    file: Option<SecretFile>,
+    state: Mutex<State>,
 }
 
-/// Where they come from.
-pub(super) struct Secrets {
-    live: Live,
+struct State {
+    secrets: Secrets,
+    seen: Option<Fingerprint>,
+    looked: Instant,
+    /// The last complaint about the file, which is logged once.
+    complaint: Option<String>,
 }
 
-impl Secret {
-    pub(super) fn generate() -> Result<Self, getrandom::Error> {
-        let mut bytes = Zeroizing::new([0; BYTES]);
-        getrandom::fill(&mut *bytes)?;
-        Ok(Self(bytes))
+impl Vault {
+    /// Secrets that end with the server.
+    pub(super) fn in_memory() -> Result<Self, KeyFileError> {
+        Ok(Self::new(None, Secrets::generate()?, None))
     }
 
-    pub(super) fn bytes(&self) -> &[u8; BYTES] {
-        &self.0
+    /// Those in a file, which is made if it is not there.
+    pub(super) fn open(file: SecretFile) -> Result<Self, KeyFileError> {
+        let (secrets, seen) = file.read_or_make()?;
+        Ok(Self::new(Some(file), secrets, Some(seen)))
+    }
+
+    fn new(file: Option<SecretFile>, secrets: Secrets, seen: Option<Fingerprint>) -> Self {
+        let state = State { secrets, seen, looked: Instant::now(), complaint: None };
+        Self { file, state: Mutex::new(state) }
+    }
+
+    /// Those that are good now.
+    pub(super) fn secrets(&self) -> Secrets {
+        let mut state = self.state.lock();
+        if let Some(file) = &self.file
+            && state.looked.elapsed() >= LOOK_AFTER
+        {
+            state.looked = Instant::now();
+            state.look(file);
+        }
+        state.secrets.clone()
     }
 }
 
-impl Secrets {
-    /// One that ends with the server.
-    pub(super) fn in_memory() -> Result<Self, getrandom::Error> {
-        Ok(Self { live: Live { newest: Secret::generate()?, older: None } })
-    }
-
-    pub(super) fn live(&self) -> Live {
-        self.live.clone()
+impl State {
+    /// What can't be read changes nothing. A look costs one `stat`, so it is done in place.
+    fn look(&mut self, file: &SecretFile) {
+        let found = match file.fingerprint() {
+            Ok(found) if found == self.seen => return,
+            Ok(_) => file.read_or_make(),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok((secrets, seen)) => (self.secrets, self.seen, self.complaint) = (secrets, Some(seen), None),
+            Err(error) => {
+                let complaint = error.to_string();
+                if self.complaint.as_ref() != Some(&complaint) {
+                    tracing::error!("the secrets of URLs stay as they were: {complaint}");
+                    self.complaint = Some(complaint);
+                }
+            }
+        }
     }
 }

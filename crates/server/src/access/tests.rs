@@ -41,7 +41,7 @@ impl Place {
 
     fn expiring(&self, role: Role, hub: &str, expires: Option<Timestamp>) -> (Key, KeyEntry) {
         let hub = HubScope::try_from(hub.to_owned()).unwrap();
-        let new = NewKey { roles: role.into(), hub, note: Note::default(), expires };
+        let new = NewKey { roles: role.into(), hub, functions: None, note: Note::default(), expires };
         self.file.create(new, Timestamp::now()).unwrap()
     }
 
@@ -397,9 +397,9 @@ async fn no_log_and_no_debug_text_holds_a_key() {
     assert!(log.lines().count() < 50, "a flood does not fill the log: {log}");
 }
 
-fn identified(access: &Access, uri: &str) -> Result<Caller, AccessError> {
+async fn identified(access: &Access, uri: &str) -> Result<Caller, AccessError> {
     let (mut parts, ()) = Request::builder().uri(uri).body(()).unwrap().into_parts();
-    access.identify(&mut parts, None)
+    access.identify(&mut parts, None).await
 }
 
 fn wish(permission: Permission, hub: &'static str, instance: &'static str) -> Wish<'static> {
@@ -411,10 +411,11 @@ async fn a_signed_url_opens_one_operation_on_one_instance() {
     let place = Place::new();
     let (key, entry) = place.key(Role::Client, "*");
     let access = place.access();
-    let client = identified(&access, &format!("/x?code={}", key.reveal())).unwrap();
+    let client = identified(&access, &format!("/x?code={}", key.reveal())).await.unwrap();
     let signed = client.credential("orders", "7", Permission::Terminate).unwrap();
     assert_eq!(signed.name, "sig");
-    let visitor = identified(&access, &format!("/x?taskHub=orders&sig={}", signed.value.as_str())).unwrap();
+    let visitor =
+        identified(&access, &format!("/x?taskHub=orders&sig={}", signed.value.as_str())).await.unwrap();
     assert_eq!(visitor.admit(&wish(Permission::Terminate, "orders", "7")).unwrap(), "orders");
     let no_instance = Wish { instance: None, ..wish(Permission::Terminate, "orders", "7") };
     for other in
@@ -430,8 +431,8 @@ async fn a_signed_url_opens_one_operation_on_one_instance() {
     // The key is gone, the URL is not: it has a life of its own.
     place.revoke(&entry);
     assert!(visitor.admit(&wish(Permission::Terminate, "orders", "7")).is_ok());
-    assert_eq!(identified(&access, "/x?sig=1.read").unwrap_err(), AccessError::WrongSignature);
-    let open = identified(&Access::open(), &format!("/x?sig={}", signed.value.as_str())).unwrap();
+    assert_eq!(identified(&access, "/x?sig=1.read").await.unwrap_err(), AccessError::WrongSignature);
+    let open = identified(&Access::open(), &format!("/x?sig={}", signed.value.as_str())).await.unwrap();
     assert!(open.credential("orders", "7", Permission::Read).is_none(), "nothing to carry");
 }
 

@@ -7,7 +7,7 @@ use strandline_proto::wire;
 use strandline_proto::wire::task_hub_sidecar_service_client::TaskHubSidecarServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Response, Status};
 
 use super::error::{Error, innermost};
@@ -35,6 +35,7 @@ impl Connection {
         server: &str,
         hub: &str,
         key: Option<&str>,
+        ca: Option<&[u8]>,
         answer_max: Duration,
     ) -> Result<Self, Error> {
         let server = match server.contains("://") {
@@ -42,11 +43,24 @@ impl Connection {
             false => format!("http://{server}"),
         };
         let bad = |reason: &str| Error::Address { address: server.clone(), reason: reason.to_owned() };
-        if !server.starts_with("http://") {
-            return Err(bad("give a URL of the form http://HOST:PORT"));
-        }
-        let endpoint = Endpoint::from_shared(server.clone())
-            .map_err(|_| bad("give a URL of the form http://HOST:PORT"))?
+        let form = "give a URL of the form http://HOST:PORT or https://HOST:PORT";
+        let endpoint = Endpoint::from_shared(server.clone()).map_err(|_| bad(form))?;
+        let endpoint = match endpoint.uri().scheme_str() {
+            Some("http") if ca.is_some() => return Err(bad("--ca is for https://")),
+            Some("http") => endpoint,
+            Some("https") => {
+                let tls = match ca {
+                    Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+                    None => ClientTlsConfig::new().with_native_roots(),
+                };
+                let failed = |error: tonic::transport::Error| {
+                    bad(&innermost(&error).unwrap_or_else(|| error.to_string()))
+                };
+                endpoint.tls_config(tls).map_err(failed)?
+            }
+            _ => return Err(bad(form)),
+        };
+        let endpoint = endpoint
             .connect_timeout(CONNECT_MAX.min(answer_max))
             .http2_keep_alive_interval(Duration::from_secs(20))
             .keep_alive_while_idle(true)

@@ -25,6 +25,10 @@ pub(crate) struct Options {
     /// A file that holds the key.
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     key_file: Option<PathBuf>,
+    /// A PEM file with the certificates that vouch for a server of https://; those the system trusts, without
+    /// this.
+    #[arg(long, value_name = "FILE", env = "STRANDLINE_CA")]
+    ca: Option<PathBuf>,
     /// How long to wait: for an answer of the server [default: 30s], or for what is waited for [default: no limit].
     #[arg(long, value_name = "TIME", value_parser = time::duration)]
     timeout: Option<Duration>,
@@ -61,7 +65,9 @@ impl Options {
 
     /// Connects to the server, for a hub.
     pub(super) async fn connect_to(&self, hub: &str) -> Result<Connection, Error> {
-        Connection::open(&self.server, hub, self.key()?.as_deref(), self.timeout.unwrap_or(ANSWER_MAX)).await
+        let (key, ca) = (self.key()?, self.ca()?);
+        let answer_max = self.timeout.unwrap_or(ANSWER_MAX);
+        Connection::open(&self.server, hub, key.as_deref(), ca.as_deref(), answer_max).await
     }
 
     /// How long what is waited for may take; `None`: as long as it takes.
@@ -71,6 +77,12 @@ impl Options {
 
     pub(super) fn printer(&self) -> Printer {
         Printer::new(self.output, self.time, self.quiet, self.no_color)
+    }
+
+    fn ca(&self) -> Result<Option<Vec<u8>>, Error> {
+        let Some(path) = &self.ca else { return Ok(None) };
+        let unreadable = |cause| Error::Unreadable { flag: "--ca", path: path.display().to_string(), cause };
+        std::fs::read(path).map(Some).map_err(unreadable)
     }
 
     fn key(&self) -> Result<Option<String>, Error> {

@@ -8,6 +8,8 @@ use tonic::{Request, Response, Status};
 
 use super::TaskHubService;
 use super::error::status;
+use crate::access::Caller;
+use crate::keys::Permission;
 
 /// Characters of an entity's id, at most: what the Durable Task Scheduler takes, so that what its clients
 /// rely on being refused is refused here.
@@ -19,7 +21,9 @@ impl TaskHubService {
         request: Request<wire::SignalEntityRequest>,
     ) -> Result<Response<wire::SignalEntityResponse>, Status> {
         let hub = self.hub_of(&request).await?;
+        let caller = Caller::of(request.extensions())?.clone();
         let (target, mut operation) = entity::signal_from_wire(request.into_inner()).map_err(status)?;
+        caller.principal().require_function(Permission::Signal, target.name())?;
         check_length(&target)?;
         if operation.request_id.is_empty() {
             operation.request_id = uuid::Uuid::new_v4().to_string();

@@ -12,6 +12,7 @@ use super::error::{ERROR_TEXT, ERROR_TYPE, status};
 use super::state::{self, Payloads};
 use super::{TaskHubService, waits};
 use crate::access::Caller;
+use crate::keys::Permission;
 use crate::serve::listen::Peer;
 
 /// Reads an instance id; `field` names it.
@@ -36,7 +37,9 @@ impl TaskHubService {
         request: Request<wire::CreateInstanceRequest>,
     ) -> Result<Response<wire::CreateInstanceResponse>, Status> {
         let hub = self.hub_of(&request).await?;
+        let caller = Caller::of(request.extensions())?.clone();
         let request = request.into_inner();
+        caller.principal().require_function(Permission::Start, &request.name)?;
         let id = match request.instance_id.as_str() {
             "" => InstanceId::trusted(uuid::Uuid::new_v4().simple().to_string()),
             text => instance_id(text, "CreateInstanceRequest.instanceId")?,

@@ -28,16 +28,14 @@ pub(crate) use waits::Waits;
 use crate::hubs::Hubs;
 use crate::serve::Reflection;
 
-/// Largest message taken, in bytes: workers return large turns.
-const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
-
 /// All services of a server, until it is stopping.
 pub(crate) async fn routes(
     hubs: Arc<Hubs>,
     stopping: CancellationToken,
     reflection: Reflection,
+    message_bytes_max: usize,
 ) -> anyhow::Result<Routes> {
-    let service = TaskHubService::new(hubs.clone(), stopping.clone()).into_server();
+    let service = TaskHubService::new(hubs.clone(), stopping.clone()).into_server(message_bytes_max);
     let management = ManagementServer::new(management::ManagementService::new(hubs));
     let (mut health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<TaskHubSidecarServiceServer<TaskHubService>>().await;
@@ -74,10 +72,10 @@ impl TaskHubService {
         Self { hubs, stopping }
     }
 
-    /// The service as tonic serves it.
-    pub(crate) fn into_server(self) -> TaskHubSidecarServiceServer<Self> {
+    /// The service as tonic serves it. `message_bytes_max` is the largest message taken.
+    pub(crate) fn into_server(self, message_bytes_max: usize) -> TaskHubSidecarServiceServer<Self> {
         TaskHubSidecarServiceServer::new(self)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(message_bytes_max)
             .max_encoding_message_size(usize::MAX)
     }
 }

@@ -9,16 +9,18 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::Serialize;
 
-use super::{HubScope, Key, KeyEntry, KeyFile, KeyFileError, KeyId, NewKey, Note, Role, Roles};
+use super::{
+    Functions, HubScope, Key, KeyEntry, KeyFile, KeyFileError, KeyId, NewKey, Note, Role, Roles, SecretFile,
+};
 use crate::exit::{Exit, Failure};
 
 /// Makes, shows and revokes the access keys of a server.
 ///
-/// A server that has keys lets nobody in without one. Callers send a key as gRPC metadata
-/// 'authorization: Bearer KEY' or 'x-functions-key: KEY'. Keys stand in a file in the server's directory;
-/// a server that runs sees a change within a second.
+/// A server that has keys lets nobody in without one. Callers send a key as 'authorization: Bearer KEY' or
+/// 'x-functions-key: KEY' or, over HTTP, in the URL as '?code=KEY'. Keys stand in a file in the server's
+/// directory; a server that runs sees a change within a second.
 ///
-/// To replace a key without a pause, make a new one, hand it out, and revoke the old one.
+/// To replace a key without a pause, rotate it, hand the new one out, and revoke the old one.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -32,7 +34,9 @@ const EXAMPLES: &str = "\
 Examples:
   strandline keys create --role client,worker --hub orders --note 'orders, production'
   strandline keys create --role admin --expires 90d > admin.key
+  strandline keys create --role client --hub orders --function ProcessOrder
   strandline keys list
+  strandline keys rotate 4f1c09ab77de --keep 7d
   strandline keys revoke 4f1c09ab77de";
 
 #[derive(clap::Args)]
@@ -53,6 +57,17 @@ enum Command {
     Create(Create),
     /// Shows which keys there are, without their secrets.
     List(List),
+    /// Makes the key that takes the place of another one: for the same roles, hub and functions.
+    ///
+    /// Both are good until the other one is revoked or, with --keep, over. A key that was replaced is not
+    /// replaced again, and one that took another's place only when that is gone: of one line two are good at
+    /// a time.
+    Rotate(Rotate),
+    /// Signs the URLs of instances with a new secret from now on.
+    ///
+    /// Those that were signed with the one before stay good until this is done again: do it twice if URLs, or
+    /// the file with the secrets, got into wrong hands.
+    RotateUrls,
     /// Takes keys away. Who uses one is refused within seconds, open streams included.
     Revoke(Revoke),
 }
@@ -65,6 +80,10 @@ struct Create {
     /// The one task hub it is good for; without this, all.
     #[arg(long, value_name = "NAME", value_parser = HubScope::one)]
     hub: Option<HubScope>,
+    /// Functions it is good for; several with commas. It starts these orchestrations and signals these
+    /// entities, and does nothing else. For the role client.
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    function: Vec<String>,
     /// What to remember of it, such as who has it.
     #[arg(long, value_name = "TEXT", default_value = "", value_parser = |text: &str| Note::try_from(text.to_owned()))]
     note: Note,
@@ -73,6 +92,22 @@ struct Create {
     #[arg(long, value_name = "WHEN", value_parser = |text: &str| expiry(text, Timestamp::now()))]
     expires: Option<Timestamp>,
     /// How to print it.
+    #[arg(short, long, value_enum, default_value_t = KeyFormat::Key)]
+    output: KeyFormat,
+}
+
+#[derive(clap::Args)]
+struct Rotate {
+    /// The key to replace: its id, as `list` shows it, or the whole key.
+    #[arg(value_name = "ID", value_parser = id)]
+    id: KeyId,
+    /// How long, or until when, the replaced key stays good; until it is revoked, without this.
+    #[arg(long, value_name = "WHEN", value_parser = |text: &str| expiry(text, Timestamp::now()))]
+    keep: Option<Timestamp>,
+    /// When the new key stops to work; never, without this.
+    #[arg(long, value_name = "WHEN", value_parser = |text: &str| expiry(text, Timestamp::now()))]
+    expires: Option<Timestamp>,
+    /// How to print the new key.
     #[arg(short, long, value_enum, default_value_t = KeyFormat::Key)]
     output: KeyFormat,
 }
@@ -125,17 +160,22 @@ struct Shown<'a> {
     roles: &'a Roles,
     /// `*` for all.
     hub: &'a HubScope,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    functions: Option<&'a Functions>,
     note: &'a Note,
     created: Timestamp,
     expires: Option<Timestamp>,
     expired: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaces: Option<&'a KeyId>,
 }
 
 impl<'a> Shown<'a> {
     fn new(entry: &'a KeyEntry, now: Timestamp) -> Self {
-        let KeyEntry { id, roles, hub, note, created, expires, .. } = entry;
+        let KeyEntry { id, roles, hub, functions, note, created, expires, replaces, .. } = entry;
+        let (functions, replaces) = (functions.as_ref(), replaces.as_ref());
         let (created, expires, expired) = (*created, *expires, entry.is_expired(now));
-        Self { key: None, id, roles, hub, note, created, expires, expired }
+        Self { key: None, id, roles, hub, functions, note, created, expires, expired, replaces }
     }
 }
 
@@ -146,17 +186,31 @@ pub fn run(args: Args) -> Result<(), Failure> {
     match command {
         Command::Create(args) => create(&file, args),
         Command::List(List { output }) => list(&file, output),
+        Command::Rotate(args) => rotate(&file, args),
+        Command::RotateUrls => rotate_urls(&SecretFile::in_directory(&dir)),
         Command::Revoke(args) => revoke(&file, &args),
     }
 }
 
 fn create(file: &KeyFile, args: Create) -> Result<(), Failure> {
-    let Create { role, hub, note, expires, output } = args;
+    let Create { role, hub, function, note, expires, output } = args;
     let roles = Roles::try_from(role.into_iter().collect::<std::collections::BTreeSet<_>>())?;
-    let new = NewKey { roles, hub: hub.unwrap_or(HubScope::All), note, expires };
+    let functions = if function.is_empty() { None } else { Some(Functions::try_from(function)?) };
+    let new = NewKey { roles, hub: hub.unwrap_or(HubScope::All), functions, note, expires };
     let now = now();
     let (key, entry) = file.create(new, now)?;
-    if let Err(error) = print_key(&key, &entry, output, now) {
+    hand_out(file, &key, &entry, output, now)
+}
+
+/// Prints a key, and what is to say about it.
+fn hand_out(
+    file: &KeyFile,
+    key: &Key,
+    entry: &KeyEntry,
+    output: KeyFormat,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    if let Err(error) = print_key(key, entry, output, now) {
         let lost = anyhow::anyhow!(
             "key {} was made and could not be printed: {error}; revoke it and make another",
             entry.id
@@ -167,7 +221,30 @@ fn create(file: &KeyFile, args: Create) -> Result<(), Failure> {
     eprintln!(
         "key {} for {}, good {until}; in {}. It is not shown again.",
         entry.id,
-        describe(&entry),
+        describe(entry),
+        file.path().display()
+    );
+    Ok(())
+}
+
+fn rotate(file: &KeyFile, args: Rotate) -> Result<(), Failure> {
+    let Rotate { id, keep, expires, output } = args;
+    let now = now();
+    let (key, entry, old) = file.rotate(&id, expires, keep, now).map_err(failure)?;
+    hand_out(file, &key, &entry, output, now)?;
+    let end = match old.expires {
+        Some(at) => format!("it ends at {at}, or before that with"),
+        None => "when nobody uses it any more, take it away with".to_owned(),
+    };
+    eprintln!("key {id} stays good meanwhile: {end} `strandline keys revoke {id}`.");
+    Ok(())
+}
+
+fn rotate_urls(file: &SecretFile) -> Result<(), Failure> {
+    file.rotate()?;
+    eprintln!(
+        "URLs are signed with a new secret, in {}; those that were signed with the one before stay good until \
+         the next time.",
         file.path().display()
     );
     Ok(())
@@ -220,7 +297,10 @@ fn table(keys: &[Shown<'_>]) -> String {
         };
         [
             key.id.to_string(),
-            key.roles.to_string(),
+            match key.functions {
+                Some(names) => format!("{}:{names}", key.roles),
+                None => key.roles.to_string(),
+            },
             key.hub.to_string(),
             key.created.to_string(),
             expires,
@@ -291,7 +371,8 @@ fn describe(entry: &KeyEntry) -> String {
     };
     let note = entry.note.as_str();
     let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
-    format!("{} of {hub}{note}", entry.roles)
+    let functions = entry.functions.as_ref().map(|names| format!(" for {names}")).unwrap_or_default();
+    format!("{} of {hub}{functions}{note}", entry.roles)
 }
 
 /// An id, or the key whose id it is.

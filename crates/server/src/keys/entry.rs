@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strandline_store::{HUB_NAME_MAX, is_hub_name};
 
-use super::{Digest, KeyId, Roles};
+use super::{Digest, Functions, KeyId, Permission, Roles};
 
 /// Longest note, in characters.
 pub const NOTE_MAX: usize = 256;
@@ -21,6 +21,9 @@ pub struct KeyEntry {
     pub roles: Roles,
     /// Where it is good.
     pub hub: HubScope,
+    /// The functions it is good for; all, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub functions: Option<Functions>,
     /// What its maker wanted to remember; may be empty.
     #[serde(default)]
     pub note: Note,
@@ -28,6 +31,9 @@ pub struct KeyEntry {
     pub created: Timestamp,
     /// When it stops to work; never, if absent.
     pub expires: Option<Timestamp>,
+    /// The key whose place it takes, if it takes one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<KeyId>,
     /// What its secret is recognised by.
     pub(crate) sha256: Digest,
 }
@@ -38,9 +44,18 @@ impl KeyEntry {
         self.expires.is_some_and(|at| at <= now)
     }
 
+    /// Whether it suffices for what needs `permission`, be it of some functions only.
+    pub(crate) fn allows(&self, permission: Permission) -> bool {
+        self.roles.allow(permission)
+            && self.functions.as_ref().is_none_or(|functions| functions.allow(permission))
+    }
+
     /// Whether whoever was let in with `self` may stay now that the key is `other`.
     pub(crate) fn grants_as(&self, other: &Self) -> bool {
-        self.sha256.matches(&other.sha256) && self.roles == other.roles && self.hub == other.hub
+        self.sha256.matches(&other.sha256)
+            && self.roles == other.roles
+            && self.hub == other.hub
+            && self.functions == other.functions
     }
 }
 

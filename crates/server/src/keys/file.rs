@@ -1,15 +1,16 @@
 //! The file that keys are kept in.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{HubScope, Key, KeyEntry, KeyId, Note, Roles};
+use super::disk::{self, Fingerprint};
+use super::{Functions, HubScope, Key, KeyEntry, KeyId, Note, Role, Roles};
 
 /// What the file is called in a data directory.
 const NAME: &str = "keys.json";
@@ -34,6 +35,8 @@ pub struct NewKey {
     pub roles: Roles,
     /// Where it is good.
     pub hub: HubScope,
+    /// The functions it is good for; all, if `None`.
+    pub functions: Option<Functions>,
     /// What to remember.
     pub note: Note,
     /// When it stops to work.
@@ -97,18 +100,39 @@ pub enum KeyFileError {
         /// Where.
         path: PathBuf,
     },
+    /// Two are enough to replace one by the other.
+    #[error(
+        "key {id} stands beside key {beside}, which is good, too: revoke the one that nobody uses any more \
+         before you make a third one"
+    )]
+    TwoLive {
+        /// What was to be replaced.
+        id: KeyId,
+        /// What takes its place already, or whose place it took.
+        beside: KeyId,
+    },
+    /// Nobody uses it any more.
+    #[error("key {id} expired: make a new one with `strandline keys create`")]
+    Over {
+        /// What was to be replaced.
+        id: KeyId,
+    },
+    /// Workers and readers do not start functions.
+    #[error("functions are said for keys with the role client alone")]
+    FunctionsOfClients,
+    /// Others than the server's user could sign.
+    #[error(
+        "{} can be read by other users: run `chmod 600` on it, and `strandline keys rotate-urls` twice, \
+         for others may know what is in it",
+        path.display()
+    )]
+    Readable {
+        /// The file.
+        path: PathBuf,
+    },
     /// The system gives no random numbers.
     #[error("no key can be made: {0}")]
     NoRandomness(getrandom::Error),
-}
-
-/// Tells one state of a file from another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fingerprint {
-    inode: (u64, u64),
-    len: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 /// A state of the file.
@@ -155,22 +179,70 @@ impl KeyFile {
 
     /// Makes a key. It is on the disk when this returns, and nobody can be told its secret again.
     pub fn create(&self, new: NewKey, now: Timestamp) -> Result<(Key, KeyEntry), KeyFileError> {
-        let NewKey { roles, hub, note, expires } = new;
+        self.change(|entries| self.add(entries, new, None, now))
+    }
+
+    /// Makes the key that takes the place of another one: for the same roles, hub and functions, with its
+    /// note. Both work until the other is revoked or, with `until`, over. Gives the new key and what the
+    /// other one is now.
+    ///
+    /// Of a key and those that took its place two may be good at a time.
+    pub fn rotate(
+        &self,
+        id: &KeyId,
+        expires: Option<Timestamp>,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(Key, KeyEntry, KeyEntry), KeyFileError> {
         self.change(|entries| {
-            if entries.len() >= KEYS_MAX {
-                return Err(KeyFileError::Full { path: self.path.clone() });
+            let path = || self.path.clone();
+            let old = entries.iter_mut().find(|entry| entry.id == *id);
+            let old = old.ok_or_else(|| KeyFileError::NotFound { id: id.clone(), path: path() })?;
+            if let Some(until) = until {
+                old.expires = Some(old.expires.map_or(until, |at| at.min(until)));
             }
-            let key = loop {
-                let key = Key::generate().map_err(KeyFileError::NoRandomness)?;
-                if entries.iter().all(|entry| entry.id != *key.id()) {
-                    break key;
-                }
+            let old = old.clone();
+            if old.is_expired(now) {
+                return Err(KeyFileError::Over { id: id.clone() });
+            }
+            let beside = |entry: &&KeyEntry| {
+                let related = entry.replaces.as_ref() == Some(id) || old.replaces.as_ref() == Some(&entry.id);
+                related && !entry.is_expired(now)
             };
-            let (id, sha256) = (key.id().clone(), key.digest());
-            let entry = KeyEntry { id, roles, hub, note, created: now, expires, sha256 };
-            entries.push(entry.clone());
-            Ok((key, entry))
+            if let Some(beside) = entries.iter().find(beside) {
+                return Err(KeyFileError::TwoLive { id: id.clone(), beside: beside.id.clone() });
+            }
+            let KeyEntry { roles, hub, functions, note, .. } = old.clone();
+            let new = NewKey { roles, hub, functions, note, expires };
+            let (key, entry) = self.add(entries, new, Some(id.clone()), now)?;
+            Ok((key, entry, old))
         })
+    }
+
+    fn add(
+        &self,
+        entries: &mut Vec<KeyEntry>,
+        new: NewKey,
+        replaces: Option<KeyId>,
+        now: Timestamp,
+    ) -> Result<(Key, KeyEntry), KeyFileError> {
+        let NewKey { roles, hub, functions, note, expires } = new;
+        if functions.is_some() && roles != Role::Client.into() {
+            return Err(KeyFileError::FunctionsOfClients);
+        }
+        if entries.len() >= KEYS_MAX {
+            return Err(KeyFileError::Full { path: self.path.clone() });
+        }
+        let key = loop {
+            let key = Key::generate().map_err(KeyFileError::NoRandomness)?;
+            if entries.iter().all(|entry| entry.id != *key.id()) {
+                break key;
+            }
+        };
+        let (id, sha256) = (key.id().clone(), key.digest());
+        let entry = KeyEntry { id, roles, hub, functions, note, created: now, expires, replaces, sha256 };
+        entries.push(entry.clone());
+        Ok((key, entry))
     }
 
     /// Takes these keys away: all of them or, if one is not there, none. Gives what they were.
@@ -208,11 +280,7 @@ impl KeyFile {
 
     /// What tells whether [`load`](Self::load) would give the same again; `None` if there is no file.
     pub(crate) fn fingerprint(&self) -> Result<Option<Fingerprint>, KeyFileError> {
-        match fs::metadata(&self.path) {
-            Ok(found) => Ok(Some(Fingerprint::of(&found))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.io("reading", error)),
-        }
+        Fingerprint::at(&self.path)
     }
 
     fn parse(&self, text: &str) -> Result<Vec<KeyEntry>, KeyFileError> {
@@ -238,56 +306,14 @@ impl KeyFile {
         &self,
         change: impl FnOnce(&mut Vec<KeyEntry>) -> Result<T, KeyFileError>,
     ) -> Result<T, KeyFileError> {
-        // A symbolic link stays one.
-        let target = match fs::canonicalize(&self.path) {
-            Ok(path) => path,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.path.clone(),
-            Err(error) => return Err(self.io("finding", error)),
-        };
-        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = make_directory(parent.unwrap_or(Path::new(".")))?;
-        // Given back when `directory` is dropped.
-        directory.lock().map_err(|e| self.io("locking the directory of", e))?;
-        let loaded = self.load()?;
-        let owner = match &loaded {
-            Some(loaded) => loaded._open.metadata(),
-            None => directory.metadata(),
-        };
-        let owner = owner.map_err(|e| self.io("reading", e))?;
-        let mut keys = loaded.map(|loaded| loaded.entries).unwrap_or_default();
-        let done = change(&mut keys)?;
-        let mut text = serde_json::to_string_pretty(&Contents { version: VERSION, keys })
-            .map_err(|error| self.io("writing", error.into()))?;
-        text.push('\n');
-        self.write(&target, text.as_bytes(), owner.uid(), owner.gid())?;
-        directory.sync_all().map_err(|e| self.io("syncing the directory of", e))?;
-        Ok(done)
-    }
-
-    /// Puts a whole new file in the place of the old one.
-    fn write(&self, target: &Path, text: &[u8], uid: u32, gid: u32) -> Result<(), KeyFileError> {
-        let mut unfinished = target.as_os_str().to_owned();
-        unfinished.push(".new");
-        let failed = |error| self.io("writing", error);
-        // What an interrupted change left.
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&unfinished).map_err(failed)?;
-        let written = (|| {
-            if file.metadata().map_err(failed)?.uid() != uid {
-                fchown(&file, Some(uid), Some(gid))
-                    .map_err(|_| KeyFileError::Owner { path: self.path.clone(), owner: uid })?;
-            }
-            file.write_all(text).and_then(|()| file.sync_all()).map_err(failed)?;
-            fs::rename(&unfinished, target).map_err(failed)
-        })();
-        if written.is_err() {
-            let _ = fs::remove_file(&unfinished);
-        }
-        written
+        disk::change(&self.path, || {
+            let mut keys = self.read()?;
+            let done = change(&mut keys)?;
+            let mut text = serde_json::to_string_pretty(&Contents { version: VERSION, keys })
+                .map_err(|error| self.io("writing", error.into()))?;
+            text.push('\n');
+            Ok((text.into(), done))
+        })
     }
 
     fn io(&self, what: &'static str, error: io::Error) -> KeyFileError {
@@ -299,41 +325,21 @@ impl KeyFile {
     }
 }
 
-impl Fingerprint {
-    fn of(found: &fs::Metadata) -> Self {
-        Self {
-            inode: (found.dev(), found.ino()),
-            len: found.len(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-        }
-    }
-}
-
-/// Opens a directory, which is made first if need be, so that keys can be there before the first start.
-fn make_directory(path: &Path) -> Result<File, KeyFileError> {
-    let io = |what| move |error| KeyFileError::Io { what, path: path.to_owned(), error };
-    match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("creating"))?;
-            let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-            let above = File::open(above.unwrap_or(Path::new(".")));
-            above.and_then(|above| above.sync_all()).map_err(io("syncing the directory above"))?;
-            File::open(path).map_err(io("opening"))
-        }
-        opened => opened.map_err(io("opening")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use super::super::Role;
     use super::*;
 
     fn new(role: Role) -> NewKey {
-        NewKey { roles: role.into(), hub: HubScope::All, note: Note::default(), expires: None }
+        NewKey {
+            roles: role.into(),
+            hub: HubScope::All,
+            functions: None,
+            note: Note::default(),
+            expires: None,
+        }
     }
 
     fn now() -> Timestamp {
@@ -435,6 +441,44 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_replaced_by_one_like_it_and_two_are_good_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = KeyFile::in_directory(dir.path());
+        let functions = Some(Functions::try_from(vec!["Order".to_owned()]).unwrap());
+        let limited = NewKey { functions: functions.clone(), ..new(Role::Client) };
+        let (_, first) = file.create(limited, now()).unwrap();
+        let (_, second, old) = file.rotate(&first.id, None, None, now()).unwrap();
+        assert_eq!((&second.functions, &second.hub, old.expires), (&functions, &first.hub, None));
+        for id in [&first.id, &second.id] {
+            let refused = file.rotate(id, None, None, now());
+            assert!(matches!(refused, Err(KeyFileError::TwoLive { .. })), "{refused:?}");
+        }
+        file.revoke(std::slice::from_ref(&first.id)).unwrap();
+        let soon = now() + std::time::Duration::from_secs(60);
+        let (_, third, old) = file.rotate(&second.id, None, Some(soon), now()).unwrap();
+        assert_eq!((old.expires, third.expires), (Some(soon), None));
+        // What is over is in nobody's way, and is not replaced.
+        assert!(file.rotate(&third.id, None, None, soon).is_ok());
+        assert!(matches!(file.rotate(&second.id, None, None, soon), Err(KeyFileError::Over { .. })));
+        let of_workers = NewKey { functions, ..new(Role::Worker) };
+        assert!(matches!(file.create(of_workers, now()), Err(KeyFileError::FunctionsOfClients)));
+    }
+
+    #[test]
+    fn files_of_before_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = KeyFile::in_directory(dir.path());
+        let digest = "00".repeat(32);
+        let text = format!(
+            r#"{{"version": 1, "keys": [{{"id": "0123456789ab", "roles": ["client"], "hub": "*", "note": "",
+               "created": "2026-01-31T12:00:00Z", "expires": null, "sha256": "{digest}"}}]}}"#
+        );
+        fs::write(file.path(), text).unwrap();
+        let entries = file.read().unwrap();
+        assert_eq!((&entries[0].functions, &entries[0].replaces), (&None, &None));
+    }
+
+    #[test]
     fn there_is_a_limit() {
         let dir = tempfile::tempdir().unwrap();
         let file = KeyFile::in_directory(dir.path());
@@ -446,8 +490,10 @@ mod tests {
                 hub: HubScope::one(&"h".repeat(64)).unwrap(),
                 // As large as a note can be.
                 note: Note::try_from("\u{1f511}".repeat(super::super::NOTE_MAX)).unwrap(),
+                functions: None,
                 created: now(),
                 expires: Some(now()),
+                replaces: None,
                 sha256: sha256.clone(),
             }));
             Ok(())

@@ -9,13 +9,20 @@
 //! new one, hand it out, revoke the old one.
 
 pub mod command;
+mod disk;
 mod entry;
 mod file;
+mod functions;
 mod key;
 mod role;
+mod secrets;
 
+pub(crate) use disk::Fingerprint;
 pub use entry::{HubScope, KeyEntry, NOTE_MAX, NotAHub, NotANote, Note};
 pub(crate) use file::Loaded;
 pub use file::{KEYS_MAX, KeyFile, KeyFileError, NewKey};
+pub use functions::{FUNCTIONS_MAX, Functions, NotFunctions};
 pub use key::{Digest, Key, KeyId, NotADigest, NotAKey, NotAnId};
 pub use role::{NoRole, Permission, Role, Roles};
+pub use secrets::SecretFile;
+pub(crate) use secrets::{Secret, Secrets};

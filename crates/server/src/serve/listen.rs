@@ -1,4 +1,4 @@
-//! Taking connections: HTTP/1 and HTTP/2 without TLS on each port, within limits.
+//! Taking connections: HTTP/1 and HTTP/2 on each port, with TLS if so set, within limits.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,18 +11,17 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::begun::Begun;
+use super::tls::Encryption;
 use crate::grpc::Waits;
+use crate::settings::Limits;
 
-/// Connections at a time, over all ports.
-const CONNECTIONS_MAX: usize = 10_000;
-/// Streams at a time on one connection.
-const STREAMS_MAX: u32 = 256;
-const HEADER_BYTES_MAX: u32 = 16 * 1024;
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that is silent for this long is asked for a sign of life, and given up after the other.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -32,6 +31,15 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// How long connections may take to end when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Least room for a request's head that HTTP/1 can be served with, in bytes.
+const HEAD_MIN: usize = 8 * 1024;
+
+/// What all connections have in common.
+pub(crate) struct Ports {
+    pub(crate) limits: Limits,
+    pub(crate) encryption: Option<Encryption>,
+}
 
 /// The connection a request comes on.
 #[derive(Clone, Debug)]
@@ -48,11 +56,17 @@ pub async fn bind(at: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves what comes in on these ports until asked to stop, and a little longer for what is under way.
-pub(crate) async fn serve(listeners: Vec<TcpListener>, routes: Router, stopping: CancellationToken) {
+pub(crate) async fn serve(
+    listeners: Vec<TcpListener>,
+    ports: Arc<Ports>,
+    routes: Router,
+    stopping: CancellationToken,
+) {
     let tracker = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(ports.limits.connections_max.min(Semaphore::MAX_PERMITS)));
     for listener in listeners {
-        tracker.spawn(accept(listener, routes.clone(), stopping.clone(), tracker.clone(), places.clone()));
+        let (ports, routes, places) = (ports.clone(), routes.clone(), places.clone());
+        tracker.spawn(accept(listener, ports, routes, stopping.clone(), tracker.clone(), places));
     }
     tracker.close();
     stopping.cancelled().await;
@@ -61,6 +75,7 @@ pub(crate) async fn serve(listeners: Vec<TcpListener>, routes: Router, stopping:
 
 async fn accept(
     listener: TcpListener,
+    ports: Arc<Ports>,
     routes: Router,
     stopping: CancellationToken,
     tracker: TaskTracker,
@@ -74,7 +89,7 @@ async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(stream, peer, routes.clone(), stopping.clone());
+                let connection = connection(stream, peer, ports.clone(), routes.clone(), stopping.clone());
                 tracker.spawn(async move {
                     connection.await;
                     drop(place);
@@ -89,42 +104,57 @@ async fn accept(
     }
 }
 
-/// What every connection of HTTP/2 begins with.
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Waits until a peer has said enough to tell which version it speaks. From there on the version's own timeouts
-/// count.
-async fn begins(stream: &TcpStream) {
-    let mut first = [0; HTTP2_PREFACE.len()];
-    while let Ok(seen @ 1..) = stream.peek(&mut first).await
-        && seen < HTTP2_PREFACE.len()
-        && HTTP2_PREFACE.starts_with(&first[..seen])
-    {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn connection(stream: TcpStream, peer: SocketAddr, routes: Router, stopping: CancellationToken) {
-    tokio::select! {
-        began = tokio::time::timeout(HEADER_TIMEOUT, begins(&stream)) => if began.is_err() { return },
-        () = stopping.cancelled() => return,
-    }
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    ports: Arc<Ports>,
+    routes: Router,
+    stopping: CancellationToken,
+) {
+    let Ports { limits, encryption } = &*ports;
     // Small messages go back and forth: none may wait for company.
     let _ = stream.set_nodelay(true);
+    let begins = async {
+        Begun::read(match encryption {
+            None => Either::Left(stream),
+            Some(encryption) => Either::Right(TlsAcceptor::from(encryption.config()).accept(stream).await?),
+        })
+        .await
+    };
+    // From there on the timeouts of the version count that the peer speaks.
+    let begun = tokio::select! {
+        begun = tokio::time::timeout(limits.header_timeout, begins) => begun,
+        () = stopping.cancelled() => return,
+    };
+    let stream = match begun {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "a connection did not come about");
+            return;
+        }
+        Err(_) => return,
+    };
     let from = Peer { address: peer, waits: Waits::default() };
     let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(from.clone());
         request.map(axum::body::Body::new)
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    // One buffer holds the first line and the headers; what of it is too long is told apart later.
+    let head_max = (limits.header_bytes_max as usize).saturating_add(limits.path_bytes_max);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(head_max.max(HEAD_MIN));
+    // Streams that are reset before they are looked at are bounded by h2 itself.
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE_EVERY)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEADER_BYTES_MAX)
+        .max_concurrent_streams(limits.streams_max)
+        .max_header_list_size(u32::try_from(head_max).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     let serving =
@@ -152,11 +182,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_says_nothing_is_let_go() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        for said in [&b""[..], &b"P"[..], &HTTP2_PREFACE[..20]] {
+        for said in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\nSM"] {
+            let ports = Arc::new(Ports { limits: Limits::default(), encryption: None });
             let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             peer.write_all(said).await.unwrap();
             let (stream, address) = listener.accept().await.unwrap();
-            connection(stream, address, Router::new(), CancellationToken::new()).await;
+            connection(stream, address, ports, Router::new(), CancellationToken::new()).await;
             assert!(!matches!(peer.read(&mut [0]).await, Ok(1..)), "after {said:?}");
         }
     }

@@ -1,7 +1,9 @@
 //! `strandline serve`: task hubs for workers and clients in any language.
 
+mod begun;
 pub(crate) mod listen;
 mod server;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,11 +11,12 @@ use std::path::PathBuf;
 use strandline::DataDirectory;
 
 pub use listen::bind;
+pub(crate) use server::is_grpc;
 pub use server::{Reflection, Server, ServerOptions};
 
 use crate::access::{Access, Bind, Purpose, check_bind};
 use crate::hubs::UnknownHub;
-use crate::keys::KeyFile;
+use crate::keys::{KeyFile, SecretFile};
 use crate::settings::Settings;
 use crate::signals;
 
@@ -49,7 +52,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Err(error) => anyhow::bail!("{error:#} (--dir PATH names another directory)"),
     };
     let file = keys.map_or_else(|| KeyFile::in_directory(&dir), KeyFile::at);
-    let access = Access::open_until_keyed(file)?;
+    let access = Access::open_until_keyed(file)?.with_url_secrets(SecretFile::in_directory(&dir))?;
     let unknown = if create_hubs { UnknownHub::Create } else { UnknownHub::Refuse };
     let mut listeners = Vec::new();
     for at in listen {

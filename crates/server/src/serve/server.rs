@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
+use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use strandline::DataDirectory;
 use tokio::net::TcpListener;
@@ -12,7 +13,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::listen::{self, Peer};
+use super::listen::{self, Peer, Ports};
+use super::tls::Encryption;
 use crate::access::Access;
 use crate::grpc;
 use crate::hubs::{Hubs, UnknownHub};
@@ -57,11 +59,16 @@ impl Server {
             Hubs::new(directory.clone(), unknown).await.map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let stopping = CancellationToken::new();
         let addresses = listeners.iter().map(|l| l.local_addr()).collect::<Result<_, _>>()?;
+        let access = access.configured(&settings.auth)?;
+        let ports = Ports { limits: settings.limits.clone(), encryption: Encryption::open(&settings.tls)? };
         let app = App::new(hubs.clone(), access.clone(), Arc::new(settings), stopping.clone());
-        let grpc = grpc::routes(hubs, stopping.clone(), reflection).await?.prepare().into_axum_router();
+        let grpc = grpc::routes(hubs, stopping.clone(), reflection, ports.limits.message_bytes_max)
+            .await?
+            .prepare()
+            .into_axum_router();
         let grpc = grpc.layer(access.layer(|request| request.get::<Peer>().map(|peer| peer.address)));
-        let routes = one_port(grpc, web::routes(app));
-        let serving = tokio::spawn(listen::serve(listeners, routes, stopping.clone()));
+        let routes = web::guarded(app.clone(), one_port(grpc, web::routes(app)));
+        let serving = tokio::spawn(listen::serve(listeners, Arc::new(ports), routes, stopping.clone()));
         Ok(Self { addresses, stopping, serving })
     }
 
@@ -77,16 +84,16 @@ impl Server {
     }
 }
 
-/// Tells calls of gRPC from all others by their content type.
+/// Whether a request is a call of gRPC, by its content type.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let start = headers.get(CONTENT_TYPE).and_then(|content_type| content_type.as_bytes().get(..16));
+    start.is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
+}
+
+/// Tells calls of gRPC from all others.
 fn one_port(grpc: Router, web: Router) -> Router {
     Router::new().fallback(move |request: Request| {
-        let is_grpc = request.headers().get(CONTENT_TYPE).is_some_and(|content_type| {
-            content_type
-                .as_bytes()
-                .get(..16)
-                .is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
-        });
-        let routes = if is_grpc { grpc.clone() } else { web.clone() };
+        let routes = if is_grpc(request.headers()) { grpc.clone() } else { web.clone() };
         routes.oneshot(request)
     })
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Jwt;
+
 /// Section `auth`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -14,6 +16,8 @@ pub struct Auth {
     /// How long a signed management URL is good.
     #[serde(with = "super::duration")]
     pub signed_url_lifetime: Duration,
+    /// Tokens of an identity provider.
+    pub jwt: Jwt,
 }
 
 impl Default for Auth {
@@ -21,6 +25,7 @@ impl Default for Auth {
         Self {
             management_urls: ManagementUrls::Signed,
             signed_url_lifetime: Duration::from_secs(7 * 24 * 60 * 60),
+            jwt: Jwt::default(),
         }
     }
 }

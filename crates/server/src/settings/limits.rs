@@ -16,7 +16,7 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Bytes of a request's headers.
     pub header_bytes_max: u32,
-    /// How long headers may take to arrive.
+    /// How long headers may take to arrive, and before them the handshake of TLS.
     #[serde(with = "super::duration")]
     pub header_timeout: Duration,
     /// Bytes of a request's path and query.

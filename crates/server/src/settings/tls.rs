@@ -13,4 +13,6 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     /// PEM file with the certificate's key.
     pub key: Option<PathBuf>,
+    /// PEM file with the certificates that callers' own must be signed by; without it callers need none.
+    pub client_ca: Option<PathBuf>,
 }

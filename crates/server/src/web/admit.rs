@@ -39,7 +39,7 @@ impl Denied {
 pub(super) async fn identify(State(app): State<App>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().map(|peer| peer.address);
     let (mut parts, body) = request.into_parts();
-    match app.access.identify(&mut parts, peer) {
+    match app.access.identify(&mut parts, peer).await {
         Ok(caller) => {
             parts.extensions.insert(caller);
             next.run(Request::from_parts(parts, body)).await

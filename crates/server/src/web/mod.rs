@@ -14,6 +14,7 @@ mod api;
 mod app;
 mod body;
 mod durable;
+mod front;
 mod ops;
 mod query;
 
@@ -21,6 +22,11 @@ use axum::Router;
 use axum::middleware;
 
 pub(crate) use app::App;
+
+/// What every request passes before it is told where it belongs.
+pub(crate) fn guarded(app: App, routes: Router) -> Router {
+    routes.layer(middleware::from_fn_with_state(app, front::guard))
+}
 
 /// All routes but those of gRPC.
 pub(crate) fn routes(app: App) -> Router {
