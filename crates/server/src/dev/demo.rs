@@ -10,12 +10,13 @@ use strandline::rand_chacha::rand_core::Rng;
 
 use super::board::Board;
 use super::files::{Backup, MANIFEST};
-use super::{documents, entities};
+use super::{documents, entities, quickstart};
 
 /// How long a step takes at least, so that there is something to watch, and to kill.
 pub(super) const PACE: Duration = millis(300);
 
-pub(super) const APPROVAL: Event<Answer> = Event::named("ApprovalEvent");
+/// Whether it is granted.
+pub(super) const APPROVAL: Event<bool> = Event::named("ApprovalEvent");
 
 #[activity(name = "SayHello")]
 async fn say_hello(board: State<Board>, city: String) -> Result<String> {
@@ -105,12 +106,6 @@ pub(super) async fn monitor(ctx: OrchestrationContext, watch: Watch) -> Result<S
     Ok("expired: the backup never was complete".to_owned())
 }
 
-/// The answer of the one who approves.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Answer {
-    pub(super) granted: bool,
-}
-
 #[activity(name = "RequestApproval")]
 async fn request_approval(board: State<Board>, what: String) -> Result<()> {
     board.step("Approval", format_args!("asked: may we {what}?"));
@@ -118,8 +113,8 @@ async fn request_approval(board: State<Board>, what: String) -> Result<()> {
 }
 
 #[activity(name = "ProcessApproval")]
-async fn process_approval(answer: Answer) -> Result<String> {
-    Ok(if answer.granted { "approved" } else { "rejected" }.to_owned())
+async fn process_approval(granted: bool) -> Result<String> {
+    Ok(if granted { "approved" } else { "rejected" }.to_owned())
 }
 
 #[activity(name = "Escalate")]
@@ -131,7 +126,7 @@ async fn escalate(what: String) -> Result<String> {
 pub(super) async fn approval(ctx: OrchestrationContext, what: String) -> Result<String> {
     ctx.call(request_approval, what.clone()).await?;
     select! {
-        answer = ctx.wait_for(APPROVAL) => ctx.call(process_approval, answer?).await,
+        granted = ctx.wait_for(APPROVAL) => ctx.call(process_approval, granted?).await,
         _ = ctx.timer(hours(72)) => ctx.call(escalate, what).await,
     }
 }
@@ -172,5 +167,6 @@ pub(super) fn functions() -> impl Register {
         (phone_verification, send_sms_challenge),
         documents::functions(),
         entities::functions(),
+        quickstart::functions(),
     )
 }

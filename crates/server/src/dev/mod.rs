@@ -5,7 +5,9 @@ mod demo;
 mod documents;
 mod entities;
 mod files;
+mod offers;
 mod people;
+mod quickstart;
 mod scene;
 mod show;
 
@@ -15,6 +17,7 @@ use std::path::PathBuf;
 use strandline::TaskHub;
 
 use board::Board;
+use offers::Offers;
 
 use crate::access::{Access, Bind, Purpose, check_bind};
 use crate::hubs::UnknownHub;
@@ -65,9 +68,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         dir.display()
     ));
     let server = if once { None } else { Some(serve(&hub, &board, &listen).await?) };
+    let offers = server.as_ref().and_then(|server| Offers::at(server.addresses()));
+    if let Some(offers) = &offers {
+        offers.tell(&board);
+    }
     let done = if demo {
         tokio::select! {
-            done = show::run(&hub, &board, &dir, once, fresh) => done,
+            done = show::run(&hub, &board, &dir, offers.as_ref(), once, fresh) => done,
             () = stop => Ok(()),
         }
     } else {
@@ -114,10 +121,5 @@ async fn serve(hub: &TaskHub, board: &Board, listen: &[SocketAddr]) -> anyhow::R
         access: Access::open(),
         settings: Settings::default(),
     };
-    let server = Server::start(hub.directory().clone(), listeners, options).await?;
-    let addresses: Vec<_> = server.addresses().iter().map(|at| format!("http://{at}")).collect();
-    if !addresses.is_empty() {
-        board.say(format_args!("gRPC on {}", addresses.join(", ")));
-    }
-    Ok(server)
+    Server::start(hub.directory().clone(), listeners, options).await
 }

@@ -8,8 +8,9 @@ use strandline::{EventKind, InstanceOver};
 use tokio::sync::mpsc;
 
 use super::board::Board;
-use super::demo::{self, Answer, PACE};
+use super::demo::{self, PACE};
 use super::documents::{ASKS_FOR_REVIEW, DOCUMENT_APPROVAL, Review};
+use super::offers::Offers;
 use super::scene::Scene;
 
 /// The samples that wait for people.
@@ -21,9 +22,14 @@ pub(super) struct Waiting<'a> {
 
 impl Waiting<'_> {
     /// Says what can be typed.
-    pub(super) async fn tell(&self, board: &Board) -> Result<()> {
+    pub(super) async fn tell(&self, board: &Board, offers: Option<&Offers>) -> Result<()> {
         if self.approval.goes_on().await? {
             board.say("Approval waits up to 72 hours for an answer: type approve or reject, then Enter");
+            for line in
+                offers.iter().flat_map(|offers| offers.raise(self.approval.id(), demo::APPROVAL.name()))
+            {
+                board.say(format_args!("  or elsewhere: {line}"));
+            }
         }
         if self.pipeline.goes_on().await? {
             board.say("DocumentPipeline waits up to 48 hours: type approve document or reject document");
@@ -40,8 +46,8 @@ impl Waiting<'_> {
         while let Some(line) = typed.recv().await {
             let line = line.trim();
             let handed_on = match line {
-                "approve" => self.approval.raise(demo::APPROVAL, Answer { granted: true }).await,
-                "reject" => self.approval.raise(demo::APPROVAL, Answer { granted: false }).await,
+                "approve" => self.approval.raise(demo::APPROVAL, true).await,
+                "reject" => self.approval.raise(demo::APPROVAL, false).await,
                 "approve document" => self.pipeline.raise(DOCUMENT_APPROVAL, Review { approved: true }).await,
                 "reject document" => self.pipeline.raise(DOCUMENT_APPROVAL, Review { approved: false }).await,
                 code if !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_digit()) => {

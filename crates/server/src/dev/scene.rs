@@ -77,6 +77,10 @@ impl Scene {
         Ok(())
     }
 
+    pub(super) fn id(&self) -> &str {
+        self.instance.id()
+    }
+
     /// Waits for the end and says what it was. True when that is a success.
     pub(super) async fn end(&self, board: &Board) -> Result<bool> {
         let status = self.instance.wait().await?;

@@ -10,6 +10,7 @@ use super::demo::{self, Watch};
 use super::documents::{self, Cabinet, Outcome};
 use super::entities::{self, Counter, Order};
 use super::files::{self, Backup};
+use super::offers::Offers;
 use super::people::Waiting;
 use super::scene::{Left, Scene};
 
@@ -88,7 +89,14 @@ impl Scenes {
 }
 
 /// Returns when everything that can finish has finished (`once`), otherwise never but for an error.
-pub(super) async fn run(hub: &TaskHub, board: &Board, dir: &Path, once: bool, fresh: bool) -> Result<()> {
+pub(super) async fn run(
+    hub: &TaskHub,
+    board: &Board,
+    dir: &Path,
+    offers: Option<&Offers>,
+    once: bool,
+    fresh: bool,
+) -> Result<()> {
     let client = hub.client();
     let scenes = Scenes::find(&client, board, fresh).await?;
     let (alone, asking) = (scenes.alone(), scenes.asking());
@@ -114,7 +122,7 @@ pub(super) async fn run(hub: &TaskHub, board: &Board, dir: &Path, once: bool, fr
     }
     alone.await?;
     board.rest();
-    people.tell(board).await?;
+    people.tell(board, offers).await?;
     board.say(format_args!(
         "kill it: `kill -9 {}`, then the same command again carries on",
         std::process::id()
