@@ -365,11 +365,12 @@ fn signals_are_checked() {
     }
     // It would be another entity, in another partition.
     assert!(signal("@E@1", &|_| ()).contains("lower case"));
-    assert!(signal(E, &|o| o.name = String::new()).starts_with("operation name"));
     assert!(signal(E, &|o| o.name = "x".repeat(NAME_BYTES_MAX + 1)).starts_with("operation name"));
     assert!(signal(E, &|o| o.request_id = "x".repeat(NAME_BYTES_MAX + 1)).starts_with("request id"));
     assert!(signal(E, &|o| o.input = Some("x".repeat(PAYLOAD_BYTES_MAX + 1))).starts_with("operation input"));
     assert_eq!(hub.partition.entity(E), None);
+    let nameless = Command::SignalEntity { id: id(E), operation: EntityOperation::default() };
+    assert_eq!(hub.run(nameless).reply, Reply::Accepted);
 }
 
 #[test]

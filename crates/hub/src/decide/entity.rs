@@ -8,7 +8,7 @@ use strandline_model::{
 
 use super::control::arrival;
 use super::message::{accept, drop_message};
-use super::{Decision, Discard, check_length, check_name, check_payload};
+use super::{Decision, Discard, check_length, check_payload};
 use crate::command::EntityFinished;
 use crate::instance::OpenTask;
 use crate::message::{LockGranted, LockOwner, MessageBody, Replied, StartNew};
@@ -28,7 +28,8 @@ pub(super) fn signal(
     let check = || {
         check_entity_id(id.as_str()).map_err(|problem| Refusal::Invalid { field: "entity id", problem })?;
         check_length("request id", operation.request_id.len(), NAME_BYTES_MAX)?;
-        check_name("operation name", &operation.name)?;
+        // The empty name is one like any other: Durable Functions' HTTP API signals so by default.
+        check_length("operation name", operation.name.len(), NAME_BYTES_MAX)?;
         check_payload("operation input", operation.input.as_ref())?;
         let (operations, bytes) = state.entity(id.as_str()).map_or((0, 0), |entity| entity.backlog());
         if operations >= PENDING_OPERATIONS_MAX || bytes >= PENDING_OPERATION_BYTES_MAX {
