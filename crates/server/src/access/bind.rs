@@ -64,8 +64,8 @@ pub enum BindError {
     /// Keys would be read on the way.
     #[error(
         "{0} can be reached from other machines, and without TLS access keys cross the network in the \
-         clear: listen on 127.0.0.1 behind a proxy that speaks TLS, or, where the network itself is \
-         trusted, accept it with --insecure"
+         clear: set tls.certificate and tls.key, listen on 127.0.0.1 behind a proxy that speaks TLS, or, \
+         where the network itself is trusted, accept it with --insecure"
     )]
     NoTls(SocketAddr),
 }

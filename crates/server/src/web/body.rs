@@ -103,6 +103,9 @@ fn depth(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -124,5 +127,62 @@ mod tests {
         assert_eq!(json(&nested(129), &limits), Err(BodyError::TooDeep(128)));
         assert_eq!(json(&nested(1_000_000), &limits), Err(BodyError::TooDeep(128)));
         assert!(json(&Bytes::from(format!("\"{}\"", "[".repeat(1000))), &limits).is_ok());
+    }
+
+    /// A body of parts of 1000 bytes, and how many bytes of it were asked for.
+    fn counted(parts: usize) -> (Body, Arc<AtomicUsize>) {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let count = taken.clone();
+        let parts = futures::stream::iter(0..parts).map(move |_| {
+            count.fetch_add(1000, Ordering::Relaxed);
+            Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b' '; 1000]))
+        });
+        (Body::from_stream(parts), taken)
+    }
+
+    fn headers(name: http::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, value.parse().unwrap())])
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_not_read() {
+        let limits = Limits { body_bytes_max: 10_000, ..Limits::default() };
+        let (body, taken) = counted(10);
+        assert_eq!(read(&HeaderMap::new(), body, &limits).await.unwrap().len(), 10_000);
+        assert_eq!(taken.load(Ordering::Relaxed), 10_000);
+        // One that says it, and one that does not.
+        let (body, taken) = counted(1_000_000);
+        let said = headers(header::CONTENT_LENGTH, "1000000000");
+        assert_eq!(read(&said, body, &limits).await, Err(BodyError::TooLarge(10_000)));
+        assert_eq!(taken.load(Ordering::Relaxed), 0);
+        let (body, taken) = counted(1_000_000);
+        assert_eq!(read(&HeaderMap::new(), body, &limits).await, Err(BodyError::TooLarge(10_000)));
+        assert!(taken.load(Ordering::Relaxed) <= 12_000, "{taken:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_compressed_is_not_read() {
+        for encoding in ["gzip", "br", "identity, gzip", "GZIP"] {
+            let (body, taken) = counted(1);
+            let outcome = read(&headers(header::CONTENT_ENCODING, encoding), body, &Limits::default()).await;
+            assert_eq!(outcome.unwrap_err().status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{encoding}");
+            assert_eq!(taken.load(Ordering::Relaxed), 0);
+        }
+        let (body, _) = counted(1);
+        assert!(read(&headers(header::CONTENT_ENCODING, "identity"), body, &Limits::default()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_arrives_is_given_up() {
+        let limits = Limits::default();
+        let pause = limits.body_timeout / 4;
+        let trickle = futures::stream::unfold((), move |()| async move {
+            tokio::time::sleep(pause).await;
+            Some((Ok::<_, std::convert::Infallible>(Bytes::from_static(b" ")), ()))
+        });
+        let began = tokio::time::Instant::now();
+        let outcome = read(&HeaderMap::new(), Body::from_stream(trickle.take(100)), &limits).await;
+        assert_eq!(outcome, Err(BodyError::TooSlow(limits.body_timeout)));
+        assert_eq!(began.elapsed(), limits.body_timeout);
     }
 }
