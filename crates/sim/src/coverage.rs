@@ -137,6 +137,7 @@ pub const EXPECTED: &[&str] = &[
     "remote/disconnected with work",
     "remote/killed while out",
     "remote/lease expired",
+    "remote/no place",
     "remote/poison activity",
     "remote/poison batch",
     "remote/poison turn",

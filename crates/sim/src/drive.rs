@@ -77,7 +77,7 @@ impl World {
         let Some(pipeline) = node.pipelines.get_mut(&at) else { return Ok(false) };
         let worker = &mut self.worker;
         let holds = |id: &_, execution, seen| worker.holds(at.hub, id, execution, seen);
-        let handed_out = match pipeline.next_turn(now, &*node.store, &holds) {
+        let handed_out = match pipeline.next_turn(now, &*node.store, &holds, &mut || true) {
             Ok(Some(handed_out)) => handed_out,
             Ok(None) => return Ok(false),
             Err(error) => return self.store_failed(&error).map(|()| false),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use strandline_engine::dispatch::DispatchConfig;
+use strandline_engine::dispatch::{DispatchConfig, OutMax};
 use strandline_engine::pipeline::PipelineConfig;
 use strandline_store_local::LocalOptions;
 
@@ -54,7 +54,10 @@ impl RemoteKnobs {
             names.iter().copied().filter(|_| all || chance.one_in(2)).collect()
         };
         let (orchestrators, activities) = (some(ORCHESTRATORS), some(ACTIVITIES));
+        let mut some = || chance.one_in(4).then(|| chance.between(1, 3) as usize);
+        let out_max = OutMax { orchestrations: some(), activities: some(), entities: some() };
         let dispatch = DispatchConfig {
+            out_max,
             turn_lease: Duration::from_millis(*chance.pick(&[100, 2_000, 300_000])),
             deliveries_max: *chance.pick(&[1, 2, 10]),
             ..DispatchConfig::default()

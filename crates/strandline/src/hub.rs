@@ -114,15 +114,20 @@ impl DataDirectoryBuilder {
         self
     }
 
-    /// How many activities of one hub run at the same time: 100 for each core by default.
+    /// How many activities of one hub are out at the same time, to workers in this process and elsewhere
+    /// together. By default this process runs 100 for each core, and workers elsewhere get as many as they
+    /// take.
     pub fn max_concurrent_activities(mut self, activities: usize) -> Self {
         self.hub.activities_max = activities;
+        self.hub.dispatch.out_max.activities = Some(activities);
         self
     }
 
-    /// How many entities of one hub run operations at the same time: 100 for each core by default.
+    /// How many entities of one hub run operations at the same time, here and elsewhere together. By default
+    /// this process runs those of 100 for each core, and workers elsewhere get as many as they take.
     pub fn max_concurrent_entities(mut self, entities: usize) -> Self {
         self.hub.entities_max = entities;
+        self.hub.dispatch.out_max.entities = Some(entities);
         self
     }
 
@@ -133,12 +138,18 @@ impl DataDirectoryBuilder {
         self
     }
 
-    /// How many turns of one hub run at the same time, counting those that block: by default 64, or
-    /// two for each core if that is more. Up
-    /// to this number, an orchestrator that blocks holds up no other.
+    /// How many turns of one hub are out at the same time, here and elsewhere together, counting those that
+    /// block. By default this process runs 64, or two for each core if that is more, and workers elsewhere get
+    /// as many as they take. Up to this number, an orchestrator that blocks holds up no other.
     pub fn max_concurrent_turns(mut self, turns: usize) -> Self {
         self.hub.turns_max = turns;
-        self.hub.drivers = self.hub.drivers.min(turns.max(1));
+        self.hub.dispatch.out_max.orchestrations = Some(turns);
+        self
+    }
+
+    /// The version of instances that are started without one: none by default.
+    pub fn default_version(mut self, version: impl Into<String>) -> Self {
+        self.hub.default_version = Some(version.into());
         self
     }
 

@@ -3,8 +3,13 @@
 //! Turns and entities are offered by their ids and claimed when a worker has room; activities come as they
 //! are. Whatever is out is *leased*: under a token that nobody can guess, to one worker, until it is done or
 //! given back, the worker is gone, or the lease expires. Then somebody else gets it under another token.
+//!
+//! Of each kind, a hub may have no more than so much out at a time. Workers in this process ask for their places
+//! here, too, and take turns with those elsewhere when there are too few.
 
 mod attempts;
+mod hand_out;
+mod places;
 mod profile;
 mod queue;
 
@@ -13,10 +18,12 @@ use std::time::Duration;
 
 use strandline_model::{ActionKind, EventKind, ExecutionId, InstanceId, Timestamp};
 
+pub use places::{OutMax, Seat};
 pub use profile::{Filters, Slots, Versions, WorkerProfile};
 pub use queue::Line;
 
 use self::attempts::{Attempts, Verdict};
+use self::places::Places;
 use self::queue::{End, Queue};
 use crate::pipeline::{ActivityDispatch, Claimed, ClaimedWork, Offer};
 use crate::worker::TurnOutcome;
@@ -134,6 +141,9 @@ pub enum Order {
     Send { connection: ConnectionId, token: Token, activity: ActivityDispatch },
     /// Give claimed work back to its partition, under the partition's own token.
     GiveBack { partition: u16, id: InstanceId, claimed: u64 },
+    /// Somebody in this process may have one more out, who was refused before. Whoever does not need it any more
+    /// [gives it back](Dispatcher::over_here).
+    Here { kind: Kind, seat: Seat },
     /// It can't be carried out: it fails for good.
     Fail { lease: Box<Lease>, reason: Poison },
 }
@@ -244,11 +254,18 @@ pub struct DispatchConfig {
     pub deliveries_max: u32,
     /// Connections of workers; more are refused.
     pub connections_max: usize,
+    /// How much may be out at a time, here and elsewhere together.
+    pub out_max: OutMax,
 }
 
 impl Default for DispatchConfig {
     fn default() -> Self {
-        Self { turn_lease: Duration::from_secs(300), deliveries_max: 10, connections_max: 2_000 }
+        Self {
+            turn_lease: Duration::from_secs(300),
+            deliveries_max: 10,
+            connections_max: 2_000,
+            out_max: OutMax::default(),
+        }
     }
 }
 
@@ -286,6 +303,7 @@ pub struct Dispatcher {
     connections: BTreeMap<ConnectionId, ConnectedWorker>,
     next_connection: u64,
     queue: Queue,
+    places: Places,
     leases: BTreeMap<Token, Lease>,
     by_key: BTreeMap<ItemKey, Token>,
     by_connection: BTreeSet<(ConnectionId, Token)>,
@@ -307,6 +325,7 @@ impl Dispatcher {
             connections: BTreeMap::new(),
             next_connection: 0,
             queue: Queue::default(),
+            places: Places::new(config.out_max),
             leases: BTreeMap::new(),
             by_key: BTreeMap::new(),
             by_connection: BTreeSet::new(),
@@ -382,7 +401,7 @@ impl Dispatcher {
 
     /// Somebody takes this, with or without room for it now.
     pub fn serves(&self, line: &Line) -> bool {
-        self.connections.values().any(|worker| takes(worker, line))
+        self.connections.values().any(|worker| hand_out::takes(worker, line))
     }
 
     /// The names that connected workers list, of a kind.
@@ -404,76 +423,6 @@ impl Dispatcher {
             Some(later) => drop(self.delayed.insert((later, key), item)),
             None => self.enqueue(item, End::Back, random),
         }
-    }
-
-    fn enqueue(&mut self, item: Item, end: End, random: &mut dyn FnMut() -> u128) {
-        let (line, key) = (item.line(), item.key());
-        if let Some(lease) = self.by_key.get(&key).and_then(|token| self.leases.get_mut(token)) {
-            // An instance that was ended and begun anew is ready before the news of its end is here.
-            if matches!(item, Item::Offer { .. }) {
-                lease.next = Some(item);
-            }
-            return;
-        }
-        // Only what finds nobody now needs to wait: whoever has room has no older work waiting.
-        match self.choose(&line, &key) {
-            Some(connection) => {
-                // It may wait under another name.
-                self.queue.remove(&key);
-                self.lease(item, connection, random);
-            }
-            None => self.queue.put(item, end),
-        }
-    }
-
-    /// The worker with the most room among those that take it; not the one that gave it back, if others do.
-    fn choose(&self, line: &Line, key: &ItemKey) -> Option<ConnectionId> {
-        let refused_by = self.attempts.refused_by(key);
-        let taking = self.connections.values().filter(|w| takes(w, line) && room(w, line.kind) > 0);
-        let share = |w: &ConnectedWorker| {
-            let again = refused_by == Some(w.connection);
-            let slots = w.profile.slots.of(line.kind).max(1);
-            (again, w.in_flight[line.kind as usize] * 10_000 / slots)
-        };
-        taking.min_by_key(|w| share(w)).map(|w| w.connection)
-    }
-
-    /// Gives a worker what waits and fits.
-    fn refill(&mut self, connection: ConnectionId, kind: Kind, random: &mut dyn FnMut() -> u128) {
-        while let Some(worker) = self.connections.get(&connection).filter(|w| room(w, kind) > 0) {
-            let oldest = self.queue.oldest(kind, worker.profile.filters.as_ref()).map(Item::key);
-            let Some(item) = oldest.and_then(|key| self.queue.remove(&key)) else { return };
-            self.lease(item, connection, random);
-        }
-    }
-
-    fn lease(&mut self, item: Item, connection: ConnectionId, random: &mut dyn FnMut() -> u128) {
-        let token = Token(random());
-        let key = item.key();
-        if let Some(worker) = self.connections.get_mut(&connection) {
-            worker.in_flight[key.kind() as usize] += 1;
-        }
-        self.by_connection.insert((connection, token));
-        self.by_key.insert(key, token);
-        self.orders.push(match &item {
-            Item::Offer { partition, offer } => {
-                Order::Claim { partition: *partition, offer: offer.clone(), token }
-            }
-            Item::Activity(activity) => Order::Send { connection, token, activity: activity.clone() },
-        });
-        let lease = Lease {
-            token,
-            connection,
-            item,
-            claimed: None,
-            execution: ExecutionId::default(),
-            operations: 0,
-            parts: None,
-            bytes: 0,
-            expires: None,
-            next: None,
-        };
-        self.leases.insert(token, lease);
     }
 
     /// The answer to [`Order::Claim`]. Returns the worker that is to get what was claimed.
@@ -706,6 +655,7 @@ impl Dispatcher {
     fn lost(&mut self, token: Token, now: Timestamp, random: &mut dyn FnMut() -> u128) {
         let Some(lease) = self.end(token, random) else { return };
         if self.sabotage == Sabotage::AcceptOldTokens {
+            self.places.take(lease.item.key().kind());
             self.leases.insert(token, lease.clone());
         }
         // What was not sent was not the reason.
@@ -729,7 +679,12 @@ impl Dispatcher {
     /// Ends a lease and fills its slot.
     fn end(&mut self, token: Token, random: &mut dyn FnMut() -> u128) -> Option<Lease> {
         let mut lease = self.end_lease(token)?;
-        self.refill(lease.connection, lease.item.key().kind(), random);
+        let kind = lease.item.key().kind();
+        match self.places.is_bounded(kind) {
+            true => self.fill(kind, random),
+            // It helps nobody else.
+            false => self.refill(lease.connection, kind, random),
+        }
         if let Some(next) = lease.next.take() {
             // Behind what this one goes back with.
             let key = next.key();
@@ -742,6 +697,7 @@ impl Dispatcher {
     fn end_lease(&mut self, token: Token) -> Option<Lease> {
         let lease = self.leases.remove(&token)?;
         let key = lease.item.key();
+        self.places.give_back(key.kind());
         if let Some(worker) = self.connections.get_mut(&lease.connection)
             && self.sabotage != Sabotage::KeepSlots
         {
@@ -770,12 +726,4 @@ impl Dispatcher {
             (item, _) => Some(item),
         }
     }
-}
-
-fn takes(worker: &ConnectedWorker, line: &Line) -> bool {
-    worker.profile.filters.as_ref().is_none_or(|filters| filters.take(line))
-}
-
-fn room(worker: &ConnectedWorker, kind: Kind) -> usize {
-    worker.profile.slots.of(kind).saturating_sub(worker.in_flight[kind as usize])
 }

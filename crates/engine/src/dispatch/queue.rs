@@ -98,6 +98,12 @@ impl Queue {
         heads.min_by_key(|(number, _)| **number).map(|(_, item)| item)
     }
 
+    /// The oldest of each line of a kind, in order of arrival.
+    pub(super) fn heads(&self, kind: Kind) -> impl Iterator<Item = &Item> {
+        let lines = self.heads.range((kind, i64::MIN)..=(kind, i64::MAX));
+        lines.filter_map(|(_, line)| Some(self.waiting.get(line)?.first_key_value()?.1))
+    }
+
     /// Takes out all that is meant.
     pub(super) fn withdraw(&mut self, is_meant: impl Fn(&Line) -> bool) -> Vec<Item> {
         let meant = self.waiting.iter().filter(|(line, _)| is_meant(line));

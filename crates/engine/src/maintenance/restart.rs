@@ -75,7 +75,7 @@ impl Hub {
             trace_parent: None,
             trace_state: None,
         };
-        match self.start(start).await? {
+        match self.start_as_is(start).await? {
             Reply::Refused(refusal) => Err(MaintenanceError::Refused { id: under.clone(), refusal }),
             _ => Ok(()),
         }

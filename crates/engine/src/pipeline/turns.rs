@@ -68,46 +68,49 @@ pub struct HandedOut {
 
 impl<T: Ticket> Pipeline<T> {
     /// The next turn that is ready. `holds` tells whether the runner can continue an execution at a
-    /// position without its history.
+    /// position without its history; `may_begin` whether one more turn may be out, and is asked when there is
+    /// one.
     pub fn next_turn(
         &mut self,
         now: Timestamp,
         store: &dyn Store,
         holds: &dyn Fn(&InstanceId, ExecutionId, usize) -> bool,
+        may_begin: &mut dyn FnMut() -> bool,
     ) -> Result<Option<HandedOut>, StoreError> {
         self.now = self.now.max(now);
         while self.has_room() {
             let Some(id) = self.ready.pop_front() else { break };
             self.queued.remove(&id);
-            if let Some(turn) = self.hand_out(&id, store, holds)? {
-                return Ok(Some(turn));
+            if !self.is_next(&id, store)? {
+                continue;
             }
+            if !may_begin() {
+                self.queued.insert(id.clone(), ());
+                self.ready.push_front(id);
+                break;
+            }
+            *self.streaks.entry_or_default(id.clone()) += 1;
+            return self.make_turn(&id, store, holds);
         }
         Ok(None)
     }
 
-    fn hand_out(
-        &mut self,
-        id: &InstanceId,
-        store: &dyn Store,
-        holds: &dyn Fn(&InstanceId, ExecutionId, usize) -> bool,
-    ) -> Result<Option<HandedOut>, StoreError> {
+    /// Whether the next turn of an instance can go out, and to somebody here. If not, it is put where it belongs.
+    fn is_next(&mut self, id: &InstanceId, store: &dyn Store) -> Result<bool, StoreError> {
         self.load(id, store)?;
-        let Some(instance) = self.partition.instance(id.as_str()) else { return Ok(None) };
+        let Some(instance) = self.partition.instance(id.as_str()) else { return Ok(false) };
         if !instance.is_ready() || self.turns_out.contains(id) {
-            return Ok(None);
+            return Ok(false);
         }
         if !self.serves(instance) {
             self.park(id.clone());
-            return Ok(None);
+            return Ok(false);
         }
-        let streak = self.streaks.entry_or_default(id.clone());
-        *streak += 1;
-        if *streak > self.config.consecutive_turns_max {
+        if *self.streaks.entry_or_default(id.clone()) >= self.config.consecutive_turns_max {
             self.resting.push(id.clone());
-            return Ok(None);
+            return Ok(false);
         }
-        self.make_turn(id, store, holds)
+        Ok(true)
     }
 
     /// Hands out the next turn of a loaded instance that is ready and has none out.

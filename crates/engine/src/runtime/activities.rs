@@ -13,10 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::pool::ActivityPool;
 use super::running::Running;
+use crate::dispatch::{Kind, Seat};
 use crate::pipeline::ActivityDispatch;
 use crate::worker::{ActivityWork, Worker};
 
 type Key = (InstanceId, ExecutionId, i32);
+
+/// All activities of this process ask together.
+const SEAT: Seat = Seat(0);
 
 pub(crate) struct Activities {
     state: Mutex<State>,
@@ -133,12 +137,38 @@ impl Activities {
     }
 
     fn start_waiting(&self, state: &mut State, running: &Arc<Running>) {
-        while state.running < self.limit && !state.closed {
-            let Some(worker) = state.worker.clone() else { return };
-            let Some(dispatch) = state.waiting.pop_front() else { return };
-            state.waiting_bytes -= weight(&dispatch);
-            self.start(state, running, worker, dispatch);
+        while self.can_start(state) && running.workers.begin_here(Kind::Activity, SEAT) {
+            self.start_next(state, running);
         }
+    }
+
+    /// A place that was waited for is there.
+    pub(crate) fn may_begin(&self, running: &Arc<Running>) {
+        let mut state = self.state.lock();
+        if self.can_start(&mut state) {
+            self.start_next(&mut state, running);
+            self.start_waiting(&mut state, running);
+        } else {
+            drop(state);
+            running.workers.over_here(running, Kind::Activity);
+        }
+    }
+
+    /// What waits and is over already is dropped.
+    fn can_start(&self, state: &mut State) -> bool {
+        while let Some(first) = state.waiting.front().filter(|first| !state.open.contains_key(&key(first))) {
+            state.waiting_bytes -= weight(first);
+            state.waiting.pop_front();
+        }
+        state.running < self.limit && !state.closed && state.worker.is_some() && !state.waiting.is_empty()
+    }
+
+    fn start_next(&self, state: &mut State, running: &Arc<Running>) {
+        let (Some(worker), Some(dispatch)) = (state.worker.clone(), state.waiting.pop_front()) else {
+            return;
+        };
+        state.waiting_bytes -= weight(&dispatch);
+        self.start(state, running, worker, dispatch);
     }
 
     fn start(
@@ -149,7 +179,6 @@ impl Activities {
         dispatch: ActivityDispatch,
     ) {
         let Some(task) = scheduled(&dispatch) else { return };
-        // Gone when its execution was ended from outside.
         let Some(open) = state.open.get_mut(&key(&dispatch)) else { return };
         open.running = true;
         state.running += 1;
@@ -202,10 +231,13 @@ impl Activities {
     }
 
     fn finished(&self, running: &Arc<Running>, key: &Key) {
-        let mut state = self.state.lock();
-        state.running -= 1;
-        state.open.remove(key);
-        self.start_waiting(&mut state, running);
+        {
+            let mut state = self.state.lock();
+            state.running -= 1;
+            state.open.remove(key);
+        }
+        running.workers.over_here(running, Kind::Activity);
+        self.start_waiting(&mut self.state.lock(), running);
     }
 
     /// The result of one activity is no longer wanted.

@@ -6,7 +6,7 @@
 //! nobody.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -19,7 +19,7 @@ use strandline_store::{Batch, StoreError};
 use super::Reply;
 use super::log::Pressure;
 use super::running::Running;
-use crate::dispatch::Item;
+use crate::dispatch::{Item, Kind, Seat};
 use crate::pipeline::{Input, Intake, Offer, PendingFlush, Pipeline, Ticket};
 use crate::worker::{TurnOutcome, TurnRunner};
 
@@ -29,6 +29,9 @@ type PartitionInput = Input<Reply>;
 const TURN_SLICE: Duration = Duration::from_millis(1);
 
 pub(crate) struct Driver {
+    seat: Seat,
+    /// Turns it may begin without asking.
+    places: AtomicUsize,
     mailbox: Mutex<Mailbox>,
     wake: Condvar,
     core: Mutex<Core>,
@@ -113,7 +116,7 @@ impl From<StoreError> for Exit {
 }
 
 impl Driver {
-    pub(crate) fn new(pipelines: Vec<Pipeline<Reply>>) -> Self {
+    pub(crate) fn new(seat: Seat, pipelines: Vec<Pipeline<Reply>>) -> Self {
         let mut seed = [0; 32];
         if let Err(error) = getrandom::fill(&mut seed) {
             tracing::error!(%error, "the system gives no randomness: ids are unique only by time");
@@ -122,6 +125,8 @@ impl Driver {
         }
         let core = Core { pipelines, random: ChaCha8Rng::from_seed(seed), worker_version: 0, first: 0 };
         Self {
+            seat,
+            places: AtomicUsize::new(0),
             mailbox: Mutex::default(),
             wake: Condvar::new(),
             core: Mutex::new(core),
@@ -143,6 +148,12 @@ impl Driver {
 
     pub(crate) fn durable(&self, positions: impl Iterator<Item = (u16, u64)>) {
         self.put(|mailbox| mailbox.taken.durable.extend(positions));
+    }
+
+    /// A place for a turn that was waited for is there.
+    pub(crate) fn may_begin(&self) {
+        self.places.fetch_add(1, Ordering::AcqRel);
+        self.poke();
     }
 
     pub(crate) fn poke(&self) {
@@ -351,6 +362,11 @@ impl Driver {
             pipeline.run(now, store, &intake)?;
         }
         let slice_end = Instant::now() + TURN_SLICE;
+        let mut refused = false;
+        let mut may_begin = || {
+            refused = refused || !self.takes_place(running);
+            !refused
+        };
         let count = core.pipelines.len().max(1);
         let mut visited = 0;
         core.first = (core.first + 1) % count;
@@ -361,18 +377,20 @@ impl Driver {
             let holds = |id: &InstanceId, execution, seen| {
                 runner.as_deref().is_some_and(|runner| runner.holds(id, execution, seen))
             };
-            let Some(handed_out) = pipeline.next_turn(running.now(), store, &holds)? else {
+            let Some(handed_out) = pipeline.next_turn(running.now(), store, &holds, &mut may_begin)? else {
                 visited += 1;
                 continue;
             };
             let id = handed_out.turn.instance.clone();
             let Some(runner) = runner.as_deref_mut() else {
                 pipeline.turn_abandoned(&id, handed_out.token);
+                running.workers.over_here(running, Kind::Orchestration);
                 break;
             };
             self.turn_begins(running, &id, generation);
             drop(core);
             let outcome = runner.run(handed_out.turn);
+            running.workers.over_here(running, Kind::Orchestration);
             core = self.core.lock();
             let still_in_charge = self.turn_ends(generation);
             let Core { pipelines, random, .. } = &mut *core;
@@ -390,7 +408,9 @@ impl Driver {
         }
         hand_over(running, self, core.pipelines.iter_mut(), false);
         let releases: Vec<_> = core.pipelines.iter_mut().flat_map(Pipeline::take_releases).collect();
-        let more = core.pipelines.iter().any(|p| p.has_input() || p.has_turns());
+        let has_turns = core.pipelines.iter().any(Pipeline::has_turns);
+        // Without a place it goes on when it has one.
+        let more = core.pipelines.iter().any(Pipeline::has_input) || (has_turns && !refused);
         let wants_flush = core.pipelines.iter().any(Pipeline::wants_flush);
         let offers = core.pipelines.iter_mut().flat_map(|pipeline| {
             let partition = pipeline.at().partition;
@@ -402,10 +422,21 @@ impl Driver {
         if !offers.is_empty() {
             running.workers.offer(running, offers);
         }
+        if !has_turns {
+            for _ in 0..self.places.swap(0, Ordering::AcqRel) {
+                running.workers.over_here(running, Kind::Orchestration);
+            }
+        }
         if wants_flush {
             running.ask_for_flush();
         }
         Ok(more)
+    }
+
+    /// Takes a place for a turn: one that was waited for, or a free one.
+    fn takes_place(&self, running: &Running) -> bool {
+        let waited_for = self.places.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+        waited_for.is_ok() || running.workers.begin_here(Kind::Orchestration, self.seat)
     }
 
     /// Makes room in the log before anything is decided; without room, new work is refused.

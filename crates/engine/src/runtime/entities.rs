@@ -11,8 +11,12 @@ use tokio::runtime::Handle;
 
 use super::pool::ActivityPool;
 use super::running::Running;
+use crate::dispatch::{Kind, Seat};
 use crate::pipeline::EntityDispatch;
 use crate::worker::Worker;
+
+/// All entities of this process ask together.
+const SEAT: Seat = Seat(0);
 
 pub(crate) struct Entities {
     state: Mutex<State>,
@@ -73,28 +77,49 @@ impl Entities {
     }
 
     fn start_waiting(&self, state: &mut State, running: &Arc<Running>) {
-        while state.running < self.limit && !state.closed {
-            let Some(worker) = state.worker.clone() else { return };
-            let Some(dispatch) = state.waiting.pop_front() else { return };
-            state.running += 1;
-            let running = Arc::downgrade(running);
-            self.pool.spawn(async move {
-                let EntityDispatch { at, id, token, batch } = dispatch;
-                let operations = batch.operations.len();
-                let run = AssertUnwindSafe(async move { worker.run_entity(batch).await });
-                let outcome = run.catch_unwind().await.unwrap_or_else(|_| panicked(operations));
-                if let Some(running) = running.upgrade() {
-                    running.entity_finished(at.partition, id, token, outcome, None);
-                    running.entities.finished(&running);
-                }
-            });
+        while self.can_start(state) && running.workers.begin_here(Kind::Entity, SEAT) {
+            self.start_next(state, running);
         }
     }
 
-    fn finished(&self, running: &Arc<Running>) {
+    /// A place that was waited for is there.
+    pub(crate) fn may_begin(&self, running: &Arc<Running>) {
         let mut state = self.state.lock();
-        state.running -= 1;
-        self.start_waiting(&mut state, running);
+        if self.can_start(&state) {
+            self.start_next(&mut state, running);
+            self.start_waiting(&mut state, running);
+        } else {
+            drop(state);
+            running.workers.over_here(running, Kind::Entity);
+        }
+    }
+
+    fn can_start(&self, state: &State) -> bool {
+        state.running < self.limit && !state.closed && state.worker.is_some() && !state.waiting.is_empty()
+    }
+
+    fn start_next(&self, state: &mut State, running: &Arc<Running>) {
+        let (Some(worker), Some(dispatch)) = (state.worker.clone(), state.waiting.pop_front()) else {
+            return;
+        };
+        state.running += 1;
+        let running = Arc::downgrade(running);
+        self.pool.spawn(async move {
+            let EntityDispatch { at, id, token, batch } = dispatch;
+            let operations = batch.operations.len();
+            let run = AssertUnwindSafe(async move { worker.run_entity(batch).await });
+            let outcome = run.catch_unwind().await.unwrap_or_else(|_| panicked(operations));
+            if let Some(running) = running.upgrade() {
+                running.entity_finished(at.partition, id, token, outcome, None);
+                running.entities.finished(&running);
+            }
+        });
+    }
+
+    fn finished(&self, running: &Arc<Running>) {
+        self.state.lock().running -= 1;
+        running.workers.over_here(running, Kind::Entity);
+        self.start_waiting(&mut self.state.lock(), running);
     }
 
     /// Hands out nothing more; true once nothing runs.

@@ -60,17 +60,19 @@ pub struct HubOptions {
     pub partitions: u16,
     /// Threads that own partitions and run turns.
     pub drivers: usize,
-    /// Turns that run at the same time, counting those that block.
+    /// Turns that run in this process at the same time, counting those that block.
     pub turns_max: usize,
-    /// Activities that run at the same time.
+    /// Activities that run in this process at the same time.
     pub activities_max: usize,
-    /// Batches of entity operations that run at the same time.
+    /// Batches of entity operations that run in this process at the same time.
     pub entities_max: usize,
     /// Operations of one entity handed out together.
     pub operations_per_batch: usize,
     /// Memory for instances and entities, in bytes, over all partitions.
     pub cache_bytes: usize,
-    /// How work is handed to workers elsewhere.
+    /// The version of instances that clients start without one.
+    pub default_version: Option<String>,
+    /// How work is handed to workers elsewhere, and how much may be out to all workers.
     pub dispatch: DispatchConfig,
 }
 
@@ -85,6 +87,7 @@ impl Default for HubOptions {
             entities_max: 100 * cores,
             operations_per_batch: OPERATIONS_PER_BATCH,
             cache_bytes: 512 << 20,
+            default_version: None,
             dispatch: DispatchConfig::default(),
         }
     }

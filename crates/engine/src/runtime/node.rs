@@ -387,8 +387,17 @@ impl Hub {
         }
     }
 
-    /// Starts an instance; its seed is drawn here, as is its execution id if it is zero.
+    /// Starts an instance; its seed is drawn here, as is its execution id if it is zero. One without a version
+    /// gets the hub's default.
     pub async fn start(&self, mut start: Start) -> Result<strandline_hub::Reply, CallError> {
+        if start.version.is_none() {
+            start.version.clone_from(&self.state.options.default_version);
+        }
+        self.start_as_is(start).await
+    }
+
+    /// As [`Hub::start`], in whatever version is said.
+    pub(crate) async fn start_as_is(&self, mut start: Start) -> Result<strandline_hub::Reply, CallError> {
         let running = self.running().await?;
         if start.execution == ExecutionId::default() {
             start.execution = ExecutionId(running.entropy());

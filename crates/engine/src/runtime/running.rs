@@ -21,7 +21,7 @@ use super::log::LogWriter;
 use super::pool::spawn_named;
 use super::workers::Workers;
 use super::{HubOptions, Shared};
-use crate::dispatch::{Item, Kind, Line};
+use crate::dispatch::{Item, Kind, Line, Seat};
 use crate::pipeline::{ActivityDispatch, Input, Pipeline, Release};
 use crate::worker::{ActivityResult, Clock, Worker};
 
@@ -116,7 +116,8 @@ impl Running {
             shared,
             incarnation,
         });
-        let drivers: Vec<_> = pipelines.into_iter().map(|p| Arc::new(Driver::new(p))).collect();
+        let drivers: Vec<_> =
+            pipelines.into_iter().enumerate().map(|(n, p)| Arc::new(Driver::new(Seat(n), p))).collect();
         let _ = running.drivers.set(drivers.clone());
         for driver in drivers {
             running.spawn_driver(driver, 0);
@@ -230,6 +231,18 @@ impl Running {
         }
     }
 
+    /// Somebody here who waited for a place has one.
+    pub(crate) fn may_begin(self: &Arc<Self>, kind: Kind, seat: Seat) {
+        match kind {
+            Kind::Activity => self.activities.may_begin(self),
+            Kind::Entity => self.entities.may_begin(self),
+            Kind::Orchestration => match self.all_drivers().get(seat.0) {
+                Some(driver) => driver.may_begin(),
+                None => self.workers.over_here(self, kind),
+            },
+        }
+    }
+
     pub(crate) fn hand(&self, partition: u16, id: InstanceId, what: HandoverKind) {
         if let Some(driver) = self.driver(partition) {
             driver.hand(partition, Handover { id, what });
@@ -338,7 +351,10 @@ impl Running {
                 if now.saturating_sub(began) < TURN_PATIENCE.as_nanos() as u64 {
                     continue;
                 }
-                if self.slow_turns.load(Ordering::Relaxed) + self.drivers() >= self.options.turns_max {
+                // Within what may be out, a turn that blocks holds up no partition.
+                let bounded = self.options.dispatch.out_max.orchestrations.is_some();
+                let threads = self.slow_turns.load(Ordering::Relaxed) + self.drivers();
+                if !bounded && threads >= self.options.turns_max {
                     continue;
                 }
                 let since = now - TURN_PATIENCE.as_nanos() as u64;

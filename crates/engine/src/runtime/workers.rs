@@ -17,7 +17,7 @@ use super::running::Running;
 use super::{CallError, Hub};
 use crate::dispatch::{
     ConnectedWorker, ConnectionId, DispatchConfig, Dispatcher, Item, ItemKey, Kind, Lease, Line, Order,
-    PartError, Poison, Returned, Token, WorkerProfile,
+    OutMax, PartError, Poison, Returned, Seat, Token, WorkerProfile,
 };
 use crate::pipeline::{ActivityDispatch, Answer, Claimed, ClaimedWork, Offer};
 use crate::worker::{ActivityResult, EntityBatch, Turn, TurnOutcome};
@@ -75,6 +75,7 @@ impl Drop for Connection {
 
 pub(crate) struct Workers {
     state: Mutex<State>,
+    out_max: OutMax,
     handle: Handle,
     /// The next due time may have changed.
     changed: Arc<Notify>,
@@ -98,7 +99,7 @@ impl Workers {
             ticking: false,
             closed: false,
         };
-        Self { state: Mutex::new(state), handle, changed: Arc::default() }
+        Self { state: Mutex::new(state), out_max: config.out_max, handle, changed: Arc::default() }
     }
 
     /// Changes the dispatcher and carries out what it orders.
@@ -112,7 +113,7 @@ impl Workers {
         let due = state.dispatcher.next_due();
         let result = change(&mut state, now, &mut || running.entropy());
         let orders = state.dispatcher.take_orders();
-        let mut failed = Vec::new();
+        let (mut failed, mut here) = (Vec::new(), Vec::new());
         for order in orders {
             match order {
                 Order::Claim { partition, offer, token } => {
@@ -125,6 +126,7 @@ impl Workers {
                 Order::GiveBack { partition, id, claimed } => {
                     running.hand(partition, id, HandoverKind::GiveBack(claimed));
                 }
+                Order::Here { kind, seat } => here.push((kind, seat)),
                 Order::Fail { lease, reason } => failed.push((lease, reason)),
             }
         }
@@ -140,7 +142,23 @@ impl Workers {
         for (lease, reason) in failed {
             running.fail_work(*lease, &reason);
         }
+        for (kind, seat) in here {
+            running.may_begin(kind, seat);
+        }
         result
+    }
+
+    /// Asks for a place for work in this process. Without one, [`Running::may_begin`] is called some time.
+    pub(crate) fn begin_here(&self, kind: Kind, seat: Seat) -> bool {
+        self.out_max.of(kind).is_none() || self.state.lock().dispatcher.begin_here(kind, seat)
+    }
+
+    /// Gives back a place of work in this process. Not to be called while what waits is locked: somebody may
+    /// begin then.
+    pub(crate) fn over_here(&self, running: &Arc<Running>, kind: Kind) {
+        if self.out_max.of(kind).is_some() {
+            self.with(running, |state, _, random| state.dispatcher.over_here(kind, random));
+        }
     }
 
     /// Takes what nobody here serves.

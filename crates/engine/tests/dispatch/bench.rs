@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strandline_engine::dispatch::{
-    ConnectionId, DispatchConfig, Dispatcher, Filters, Item, Kind, Line, Order, Returned, Slots, Token,
+    ConnectionId, DispatchConfig, Dispatcher, Filters, Item, Kind, Line, Order, Returned, Seat, Slots, Token,
     Versions, WorkerProfile,
 };
 use strandline_engine::pipeline::{ActivityDispatch, Claimed, ClaimedWork, HandedOut, Offer};
@@ -171,6 +171,15 @@ impl Bench {
     pub(crate) fn claimed_nothing(&mut self, id: &str) {
         let token = self.claims.remove(&InstanceId::trusted(id)).expect("it is claimed");
         assert_eq!(self.answer(id, token, None), None);
+    }
+
+    /// Asks for a place for an activity in this process.
+    pub(crate) fn begin_here(&mut self, seat: Seat) -> bool {
+        self.dispatcher.begin_here(Kind::Activity, seat)
+    }
+
+    pub(crate) fn over_here(&mut self) {
+        self.with(|dispatcher, _, random| dispatcher.over_here(Kind::Activity, random));
     }
 
     pub(crate) fn sent(&mut self, token: Token, bytes: usize) {

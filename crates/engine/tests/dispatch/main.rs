@@ -2,6 +2,7 @@
 
 mod bench;
 mod parts;
+mod places;
 mod poison;
 mod random;
 mod replaced;

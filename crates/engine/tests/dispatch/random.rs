@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use strandline_engine::dispatch::{
-    ConnectionId, DispatchConfig, Kind, Order, Returned, Token, WorkerProfile,
+    ConnectionId, DispatchConfig, Kind, Line, Order, OutMax, Returned, Seat, Token, WorkerProfile,
 };
 
 use crate::bench::{Bench, activity, filters, offer, slots, takes_all};
@@ -14,6 +14,7 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 /// A worker's view, and the partition's.
 struct Model {
     bench: Bench,
+    out_max: OutMax,
     seed: u64,
     connected: Vec<ConnectionId>,
     /// Out, by token: to whom, the key, and the partition's token.
@@ -24,6 +25,9 @@ struct Model {
     turns_left: BTreeMap<String, u32>,
     activities_left: BTreeSet<i32>,
     claims: Vec<(String, Token)>,
+    /// Activities that run here, and who waits for a place for one.
+    here: usize,
+    seats: Vec<Seat>,
     next: u64,
 }
 
@@ -56,7 +60,7 @@ impl Model {
     }
 
     fn step(&mut self) {
-        match self.below(12) {
+        match self.below(14) {
             0 if self.connected.len() < 4 => {
                 let profile = self.profile();
                 self.connected.push(self.bench.connect(profile));
@@ -102,6 +106,16 @@ impl Model {
                     self.old.push(token);
                 }
             }
+            12 => {
+                let seat = Seat(self.below(3));
+                if !self.seats.contains(&seat) {
+                    match self.bench.begin_here(seat) {
+                        true => self.here += 1,
+                        false => self.seats.push(seat),
+                    }
+                }
+            }
+            13 if self.here > 0 => self.over_here(),
             10 if !self.old.is_empty() => {
                 let at = self.below(self.old.len());
                 let token = self.old[at];
@@ -115,6 +129,11 @@ impl Model {
         }
         self.carry_out();
         self.check();
+    }
+
+    fn over_here(&mut self) {
+        self.here -= 1;
+        self.bench.over_here();
     }
 
     fn some_token(&mut self) -> Option<Token> {
@@ -195,6 +214,14 @@ impl Model {
                             self.offer_turn(&id);
                         }
                     }
+                    Order::Here { kind, seat } => {
+                        assert_eq!(
+                            (kind, self.seats.remove(0)),
+                            (Kind::Activity, seat),
+                            "the longest waiting"
+                        );
+                        self.here += 1;
+                    }
                     Order::Fail { lease, reason } => panic!("{lease:?} fails: {reason}"),
                 }
             }
@@ -205,6 +232,31 @@ impl Model {
     fn check(&self) {
         let workers: Vec<_> = self.bench.dispatcher.workers().collect();
         assert_eq!(workers.len(), self.connected.len());
+        for kind in Kind::ALL {
+            let here = if kind == Kind::Activity { self.here } else { 0 };
+            let out = here + workers.iter().map(|w| w.in_flight[kind as usize]).sum::<usize>();
+            assert_eq!(self.bench.dispatcher.out(kind), out);
+            assert!(self.out_max.of(kind).is_none_or(|most| out <= most), "{out} of {kind:?} are out");
+            if self.out_max.of(kind).is_none_or(|most| out < most) {
+                assert!(
+                    kind != Kind::Activity || self.seats.is_empty(),
+                    "a place is free, {:?} wait",
+                    self.seats
+                );
+                for worker in workers.iter().filter(|w| w.in_flight[kind as usize] < w.profile.slots.of(kind))
+                {
+                    let takes = |line: &Line| match (&worker.profile.filters, kind) {
+                        (None, _) => true,
+                        (Some(filters), Kind::Orchestration) => {
+                            filters.orchestrations.contains_key(&line.name)
+                        }
+                        (Some(filters), _) => filters.activities.contains_key(&line.name),
+                    };
+                    let waits = self.bench.dispatcher.waiting().find(|(l, _)| l.kind == kind && takes(l));
+                    assert_eq!(waits, None, "{worker:?} has room, and there is a place");
+                }
+            }
+        }
         for worker in workers {
             let ours = self.out.values().filter(|(to, ..)| *to == worker.connection);
             let (turns, activities): (Vec<_>, Vec<_>) =
@@ -235,6 +287,10 @@ impl Model {
                     self.carry_out();
                 }
             }
+            while self.here > 0 {
+                self.over_here();
+                self.carry_out();
+            }
             self.bench.pass(Duration::from_millis(100));
             self.carry_out();
             self.check();
@@ -245,16 +301,26 @@ impl Model {
     }
 }
 
+fn few(seed: u64) -> OutMax {
+    let most = Some(1 + (seed / 2) as usize % 3);
+    OutMax { orchestrations: most, activities: most, entities: most }
+}
+
 #[test]
 fn nothing_is_lost_or_doubled() {
     for seed in 0..300 {
         let config = DispatchConfig {
             turn_lease: Duration::from_secs(2),
             deliveries_max: u32::MAX,
+            // Every other seed has no bounds.
+            out_max: if seed % 2 == 0 { OutMax::default() } else { few(seed) },
             ..DispatchConfig::default()
         };
         let mut model = Model {
             bench: Bench::new(config),
+            out_max: config.out_max,
+            here: 0,
+            seats: Vec::new(),
             seed,
             connected: Vec::new(),
             out: BTreeMap::new(),

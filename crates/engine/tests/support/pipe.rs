@@ -90,7 +90,7 @@ impl Pipe {
 
     /// The next turn, as a runner that holds nothing gets it.
     pub(crate) fn next_turn(&mut self) -> Option<HandedOut> {
-        self.pipeline.next_turn(self.now, &self.store, &|_, _, _| false).unwrap()
+        self.pipeline.next_turn(self.now, &self.store, &|_, _, _| false, &mut || true).unwrap()
     }
 
     /// Hands out the next turn and takes these actions as its outcome. Returns how many events came before

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use strandline_engine::dispatch::{
-    ConnectionId, Dispatcher, Filters, ItemKey, Kind, Line, Poison, Token, Versions, WorkerProfile,
+    ConnectionId, Dispatcher, Filters, ItemKey, Kind, Line, OutMax, Poison, Token, Versions, WorkerProfile,
 };
 use strandline_engine::worker::Turn;
 use strandline_model::{EventKind, ExecutionId, InstanceId, Timestamp};
@@ -267,9 +267,26 @@ impl Auditor {
 
     /// After everything it ordered is carried out, the dispatcher has no room for what waits, and counts
     /// what is out.
-    pub(crate) fn check_dispatcher(&self, hub: u32, dispatcher: &Dispatcher) -> Result<(), Violation> {
+    pub(crate) fn check_dispatcher(
+        &mut self,
+        hub: u32,
+        dispatcher: &Dispatcher,
+        out_max: OutMax,
+    ) -> Result<(), Violation> {
         if let Some(token) = self.leases.doomed.keys().next() {
             return Err(format!("{token:?} was lost too often and does not fail"));
+        }
+        let mut has_place = [true; 3];
+        for kind in Kind::ALL {
+            let out: usize = dispatcher.workers().map(|worker| worker.in_flight[kind as usize]).sum();
+            let most = out_max.of(kind).unwrap_or(usize::MAX);
+            if out > most {
+                return Err(format!("{out} of {kind:?} are out, of {most} that may be"));
+            }
+            has_place[kind as usize] = out < most;
+            if out == most && dispatcher.waiting().any(|(line, _)| line.kind == kind) {
+                self.coverage.hit("remote/no place");
+            }
         }
         for worker in dispatcher.workers() {
             for kind in Kind::ALL {
@@ -286,6 +303,7 @@ impl Auditor {
                 }
                 let waits = |line: &Line| line.kind == kind && takes(worker.profile.filters.as_ref(), line);
                 if counted < slots
+                    && has_place[kind as usize]
                     && let Some((line, count)) = dispatcher.waiting().find(|(line, _)| waits(line))
                 {
                     return Err(format!("{count} of {line:?} wait though {worker:?} has room"));

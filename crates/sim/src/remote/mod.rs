@@ -86,11 +86,15 @@ impl World {
                 Order::GiveBack { partition, id, claimed } => {
                     self.hand(PartitionRef { hub, partition }, Handover::GiveBack { id, claimed });
                 }
+                Order::Here { kind, seat } => {
+                    return Err(format!("{seat:?} did not ask for a place of {kind:?}"));
+                }
                 Order::Fail { lease, reason } => self.fail(hub, &lease, &reason)?,
             }
         }
         let Some(remote) = self.node.as_ref().and_then(|n| n.remote.get(&hub)) else { return Ok(()) };
-        self.auditor.check_dispatcher(hub, &remote.dispatcher)
+        let out_max = self.knobs.remote.as_ref().map(|remote| remote.dispatch.out_max).unwrap_or_default();
+        self.auditor.check_dispatcher(hub, &remote.dispatcher, out_max)
     }
 
     fn leased_to(&self, hub: u32, token: Token) -> Option<ConnectionId> {
