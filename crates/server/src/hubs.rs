@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::access::AccessError;
 
-/// The hub of calls that name none.
+/// The hub of calls that name none, unless settings say another.
 pub(crate) const DEFAULT_HUB: &str = "default";
 
 /// What happens to a call for a hub that does not exist.
@@ -26,6 +26,7 @@ pub enum UnknownHub {
 pub(crate) struct Hubs {
     directory: DataDirectory,
     unknown: UnknownHub,
+    default: String,
     /// Held while one is opened, so that each is opened once.
     open: Mutex<BTreeMap<String, Hub>>,
 }
@@ -46,10 +47,19 @@ pub(crate) enum HubsError {
 
 impl Hubs {
     /// The default hub exists from now on.
-    pub(crate) async fn new(directory: DataDirectory, unknown: UnknownHub) -> strandline::Result<Arc<Self>> {
-        let hub = directory.hub(DEFAULT_HUB).await?;
-        let open = BTreeMap::from([(DEFAULT_HUB.to_owned(), hub.engine().clone())]);
-        Ok(Arc::new(Self { directory, unknown, open: Mutex::new(open) }))
+    pub(crate) async fn new(
+        directory: DataDirectory,
+        unknown: UnknownHub,
+        default: &str,
+    ) -> strandline::Result<Arc<Self>> {
+        let hub = directory.hub(default).await?;
+        let open = BTreeMap::from([(default.to_owned(), hub.engine().clone())]);
+        Ok(Arc::new(Self { directory, unknown, default: default.to_owned(), open: Mutex::new(open) }))
+    }
+
+    /// The name of the hub of calls that name none.
+    pub(crate) fn default_name(&self) -> &str {
+        &self.default
     }
 
     /// The hub of this name.

@@ -6,6 +6,7 @@
 pub mod access;
 mod bench;
 mod cli;
+mod config;
 mod dev;
 pub mod exit;
 mod grpc;
@@ -39,6 +40,7 @@ enum Command {
     Serve(serve::Args),
     Bench(bench::Args),
     Keys(keys::command::Args),
+    Config(config::command::Args),
     #[command(flatten)]
     Client(Box<cli::Command>),
 }
@@ -46,10 +48,11 @@ enum Command {
 /// Carries out a command line, to its end. Commands for a running server tell by themselves what went wrong.
 pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let done = match cli.command {
-        Command::Dev(args) => dev::run(args).await.map_err(Failure::from),
-        Command::Serve(args) => serve::run(args).await.map_err(Failure::from),
+        Command::Dev(args) => dev::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
         Command::Bench(args) => bench::run(args).await.map_err(Failure::from),
         Command::Keys(args) => keys::command::run(args),
+        Command::Config(args) => config::command::run(args),
         Command::Client(command) => return Ok(cli::run(*command).await),
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -3,10 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
-use strandline_store::{HUB_NAME_MAX, HubInfo, StoreError, is_hub_name};
-
-/// Most partitions of a hub.
-pub const PARTITIONS_MAX: u16 = 1024;
+use strandline_store::{HUB_NAME_MAX, HUB_PARTITIONS_MAX, HubInfo, StoreError, is_hub_name};
 
 /// What became of a hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +77,9 @@ impl Hubs {
                 "{name:?} cannot be the name of a task hub: use 1 to {HUB_NAME_MAX} letters, digits, '_' and '-'"
             )));
         }
-        if partitions == 0 || partitions > PARTITIONS_MAX {
+        if partitions == 0 || partitions > HUB_PARTITIONS_MAX {
             return Err(StoreError::Format(format!(
-                "a task hub cannot have {partitions} partitions: choose 1 to {PARTITIONS_MAX}"
+                "a task hub cannot have {partitions} partitions: choose 1 to {HUB_PARTITIONS_MAX}"
             )));
         }
         if self.live.contains_key(name) {

@@ -42,6 +42,5 @@ mod tables;
 mod window;
 
 pub use fs_disk::FsDisk;
-pub use hubs::PARTITIONS_MAX;
 pub use options::{FRAME_BYTES_MAX, LocalOptions, Sabotage};
 pub use store::LocalStore;

@@ -35,6 +35,9 @@ pub struct HubInfo {
 /// Longest name of a task hub.
 pub const HUB_NAME_MAX: usize = 64;
 
+/// Most partitions of a hub.
+pub const HUB_PARTITIONS_MAX: u16 = 1024;
+
 /// Whether a text can be the name of a task hub: 1 to [`HUB_NAME_MAX`] of `A-Z a-z 0-9 _ -`.
 pub fn is_hub_name(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -121,7 +124,7 @@ pub enum StoreError {
 pub trait Store: Send + Sync + 'static {
     fn hubs(&self) -> Result<Vec<HubInfo>, StoreError>;
 
-    /// Durable when it returns. For names see [`is_hub_name`]; partitions 1 to 1024.
+    /// Durable when it returns. For names see [`is_hub_name`]; partitions 1 to [`HUB_PARTITIONS_MAX`].
     fn create_hub(&self, name: &str, partitions: u16) -> Result<HubInfo, StoreError>;
 
     /// Hides the hub at once and durably; its rows go in the background. The name can be used again at

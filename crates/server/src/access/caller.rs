@@ -69,7 +69,10 @@ impl Caller {
     /// looked at.
     pub(crate) fn admit<'a>(&'a self, wish: &Wish<'a>) -> Result<&'a str, AccessError> {
         let principal = &self.principal;
-        let hub = wish.hub.filter(|name| !name.is_empty()).unwrap_or_else(|| principal.home());
+        let hub = wish
+            .hub
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| principal.home().unwrap_or(&self.access.1));
         if let Who::Visitor(claim) = principal.who() {
             let (Some(instance), Some(links)) = (wish.instance, &self.access.0.links) else {
                 return Err(AccessError::WrongSignature);

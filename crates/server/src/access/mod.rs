@@ -30,7 +30,7 @@
 //! wishes. The layer judges calls of gRPC by the table in [`methods`]. A method then finds:
 //!
 //! - in metadata `taskhub` the hub that was judged. It is always there for methods of a hub; a call that
-//!   named none has the hub of its key, or `default`;
+//!   named none has the hub of its key, or the default one;
 //! - among the request's extensions a [`Caller`]: [`Caller::of`]. Lists of hubs show what
 //!   [`Principal::sees`]; `StreamInstanceHistory`, which both readers and workers call, asks
 //!   [`Principal::require`] for `Read` unless it is for a work item the worker has.
@@ -60,6 +60,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use jiff::Timestamp;
 
+use crate::hubs::DEFAULT_HUB;
 use crate::keys::{KeyFile, KeyFileError, SecretFile};
 use crate::settings::Auth;
 
@@ -84,7 +85,10 @@ use tokens::Tokens;
 
 /// Decides who is let in. Cheap to clone.
 #[derive(Clone)]
-pub struct Access(Arc<Inner>);
+pub struct Access(Arc<Inner>, HubOfAll);
+
+/// The hub of calls that name none, by callers who see more than one.
+type HubOfAll = Arc<str>;
 
 struct Inner {
     ring: Arc<Ring>,
@@ -123,7 +127,7 @@ impl Access {
             None => None,
         };
         let (ring, attempts, tokens) = (ring.clone(), attempts.clone(), tokens.clone());
-        Ok(Self(Arc::new(Inner { ring, attempts, links, tokens })))
+        Ok(Self(Arc::new(Inner { ring, attempts, links, tokens }), self.1.clone()))
     }
 
     /// The same, as settings say it. Where they name an issuer of tokens nobody is let in without a key or a
@@ -138,12 +142,19 @@ impl Access {
                 links = Some(self::links()?.configured(settings));
             }
         }
-        Ok(Self(Arc::new(Inner { ring: ring.clone(), attempts: attempts.clone(), links, tokens })))
+        let inner = Inner { ring: ring.clone(), attempts: attempts.clone(), links, tokens };
+        Ok(Self(Arc::new(inner), self.1.clone()))
     }
 
     fn new(ring: Ring, links: Option<Links>) -> Self {
         let (ring, attempts) = (Arc::new(ring), Arc::default());
-        Self(Arc::new(Inner { ring, attempts, links, tokens: None }))
+        Self(Arc::new(Inner { ring, attempts, links, tokens: None }), DEFAULT_HUB.into())
+    }
+
+    /// With another hub for calls that name none.
+    #[must_use]
+    pub fn with_default_hub(self, name: &str) -> Self {
+        Self(self.0, name.into())
     }
 
     /// Whether callers need keys now.

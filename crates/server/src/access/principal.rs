@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::hubs::DEFAULT_HUB;
 use crate::keys::{HubScope, KeyEntry, KeyId, Permission};
 
 use super::AccessError;
@@ -50,16 +49,16 @@ impl Principal {
         }
     }
 
-    /// The hub of a call that names none.
-    pub fn home(&self) -> &str {
+    /// The hub of a call that names none, if the caller has one of its own.
+    pub fn home(&self) -> Option<&str> {
         let scopes = match &self.0 {
             Who::Holder(entry) => std::slice::from_ref(&entry.hub),
             Who::Bearer(token) => &token.hubs,
             Who::Anybody | Who::Visitor(_) => &[],
         };
         match scopes {
-            [HubScope::One(hub)] => hub,
-            _ => DEFAULT_HUB,
+            [HubScope::One(hub)] => Some(hub),
+            _ => None,
         }
     }
 

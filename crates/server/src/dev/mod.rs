@@ -12,7 +12,6 @@ mod scene;
 mod show;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
 use strandline::TaskHub;
 
@@ -20,9 +19,11 @@ use board::Board;
 use offers::Offers;
 
 use crate::access::{Access, Bind, Purpose, check_bind};
+use crate::config::{ConfigArgs, ConfigError, Scope, ServerFlags};
+use crate::exit::Failure;
 use crate::hubs::UnknownHub;
 use crate::serve::{Reflection, Server, ServerOptions, bind};
-use crate::settings::Settings;
+use crate::settings::{Settings, Source};
 use crate::signals;
 use crate::traces::Traces;
 
@@ -33,8 +34,9 @@ pub(crate) struct Args {
     #[arg(long)]
     demo: bool,
     /// The directory the hub lives in; created when absent.
-    #[arg(long, value_name = "PATH", default_value = "./.strandline")]
-    dir: PathBuf,
+    /// [default: ./.strandline] [env: STRANDLINE_DIR]
+    #[arg(long, value_name = "PATH")]
+    dir: Option<String>,
     /// Exits once everything that can finish has finished.
     #[arg(long)]
     once: bool,
@@ -48,26 +50,46 @@ pub(crate) struct Args {
     /// Runs the samples anew, whatever became of them before.
     #[arg(long, requires = "demo")]
     fresh: bool,
+    /// What is said of keys, TLS and `insecure` counts for `strandline serve` only.
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 /// Where SDKs look for a server on this machine: Functions, the durable task scheduler's emulator, and
 /// the emulator's second port.
 const PORTS: [u16; 3] = [7071, 4001, 8080];
 
-pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let Args { demo, dir, once, listen, otlp, fresh } = args;
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let Args { demo, dir, once, listen, otlp, fresh, config } = args;
+    let flags = ServerFlags { dir, listen, ..ServerFlags::default() };
+    let settings = config.load(flags, Scope::Development).map_err(ConfigError::into_failure)?;
+    Ok(open(Plan { demo, once, otlp, fresh }, settings).await?)
+}
+
+/// What is to be run.
+struct Plan {
+    demo: bool,
+    once: bool,
+    otlp: Option<String>,
+    fresh: bool,
+}
+
+async fn open(plan: Plan, settings: Settings) -> anyhow::Result<()> {
+    let Plan { demo, once, otlp, fresh } = plan;
+    let dir = settings.server.dir.clone();
     let stop = signals::asked_to_stop()?;
     let board = Board::new();
     let traces = otlp.as_deref().map(Traces::export_to).transpose()?;
-    let hub = match TaskHub::open(&dir).await {
+    let hub = match open_hub(&settings).await {
         Ok(hub) => hub,
         Err(error) => anyhow::bail!("{error:#} (--dir PATH names another directory)"),
     };
     board.say(format_args!(
-        "task hub 'default' in {}: delete the directory to forget everything",
+        "task hub '{}' in {}: delete the directory to forget everything",
+        settings.hub.name,
         dir.display()
     ));
-    let server = if once { None } else { Some(serve(&hub, &board, &listen).await?) };
+    let server = if once { None } else { Some(serve(&hub, &board, settings).await?) };
     let offers = server.as_ref().and_then(|server| Offers::at(server.addresses()));
     if let Some(offers) = &offers {
         offers.tell(&board);
@@ -98,9 +120,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     done.and(closed).map_err(|error| anyhow::anyhow!("{error:#}"))
 }
 
+async fn open_hub(settings: &Settings) -> strandline::Result<TaskHub> {
+    let directory = settings.hub.directory(&settings.server.dir).open().await?;
+    directory.hub(&settings.hub.name).await
+}
+
 /// Takes workers and clients on loopback, without keys.
-async fn serve(hub: &TaskHub, board: &Board, listen: &[SocketAddr]) -> anyhow::Result<Server> {
+async fn serve(hub: &TaskHub, board: &Board, settings: Settings) -> anyhow::Result<Server> {
     let mut listeners = Vec::new();
+    let said = *settings.sources.of("server.listen") != Source::Default;
+    let listen = if said { settings.server.listen.as_slice() } else { &[] };
     for at in listen {
         let bind_to =
             Bind { address: *at, purpose: Purpose::Development, keys: false, tls: false, insecure: false };
@@ -119,7 +148,7 @@ async fn serve(hub: &TaskHub, board: &Board, listen: &[SocketAddr]) -> anyhow::R
         unknown: UnknownHub::Create,
         reflection: Reflection::On,
         access: Access::open(),
-        settings: Settings::default(),
+        settings,
     };
     Server::start(hub.directory().clone(), listeners, options).await
 }

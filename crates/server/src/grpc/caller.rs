@@ -8,7 +8,7 @@ use tonic::{Request, Status};
 
 use super::TaskHubService;
 use super::error::ERROR_TYPE;
-use crate::hubs::{DEFAULT_HUB, Hubs, HubsError};
+use crate::hubs::{Hubs, HubsError};
 
 /// Names the task hub.
 pub(crate) const TASK_HUB: &str = "taskhub";
@@ -21,8 +21,9 @@ pub(super) fn text<'a>(metadata: &'a MetadataMap, key: &str) -> Option<&'a str> 
 }
 
 /// The name of the hub that a request is for.
-pub(super) fn hub_name(metadata: &MetadataMap) -> Result<&str, Status> {
-    let Some(name) = metadata.get(TASK_HUB).filter(|name| !name.is_empty()) else { return Ok(DEFAULT_HUB) };
+pub(super) fn hub_name<'a>(hubs: &'a Hubs, metadata: &'a MetadataMap) -> Result<&'a str, Status> {
+    let named = metadata.get(TASK_HUB).filter(|name| !name.is_empty());
+    let Some(name) = named else { return Ok(hubs.default_name()) };
     // What can't be read must not end up in the default hub.
     name.to_str()
         .map_err(|_| Status::invalid_argument(format!("metadata {TASK_HUB:?}: this is not ASCII text")))
@@ -37,7 +38,7 @@ impl TaskHubService {
 
 /// The hub that a request with this metadata is for.
 pub(super) async fn hub_of(hubs: &Hubs, metadata: &MetadataMap) -> Result<Hub, Status> {
-    hubs.get(hub_name(metadata)?).await.map_err(hub_status)
+    hubs.get(hub_name(hubs, metadata)?).await.map_err(hub_status)
 }
 
 pub(super) fn hub_status(error: HubsError) -> Status {

@@ -11,7 +11,7 @@ impl TaskHubService {
         &self,
         request: Request<wire::CreateTaskHubRequest>,
     ) -> Result<Response<wire::CreateTaskHubResponse>, Status> {
-        let name = caller::hub_name(request.metadata())?.to_owned();
+        let name = caller::hub_name(&self.hubs, request.metadata())?.to_owned();
         if request.into_inner().recreate_if_exists {
             self.hubs.recreate(&name).await.map_err(hub_status)?;
         } else {
@@ -24,7 +24,7 @@ impl TaskHubService {
         &self,
         request: Request<wire::DeleteTaskHubRequest>,
     ) -> Result<Response<wire::DeleteTaskHubResponse>, Status> {
-        let name = caller::hub_name(request.metadata())?;
+        let name = caller::hub_name(&self.hubs, request.metadata())?;
         self.hubs.delete(name).await.map_err(hub_status)?;
         Ok(Response::new(wire::DeleteTaskHubResponse {}))
     }

@@ -12,7 +12,9 @@ use serde::Serialize;
 use super::{
     Functions, HubScope, Key, KeyEntry, KeyFile, KeyFileError, KeyId, NewKey, Note, Role, Roles, SecretFile,
 };
+use crate::config::{ConfigArgs, ConfigError, Scope, ServerFlags};
 use crate::exit::{Exit, Failure};
+use crate::settings::ServerSettings;
 
 /// Makes, shows and revokes the access keys of a server.
 ///
@@ -41,12 +43,26 @@ Examples:
 
 #[derive(clap::Args)]
 struct Place {
-    /// The server's directory; the keys are in keys.json in it.
-    #[arg(long, global = true, value_name = "PATH", default_value = "./.strandline", env = "STRANDLINE_DIR")]
-    dir: PathBuf,
-    /// The file of keys, if it is somewhere else.
-    #[arg(long, global = true, value_name = "FILE", env = "STRANDLINE_KEYS")]
-    keys: Option<PathBuf>,
+    /// The server's directory; the keys are in keys.json in it. [default: ./.strandline] [env: STRANDLINE_DIR]
+    #[arg(long, global = true, value_name = "PATH")]
+    dir: Option<String>,
+    /// The file of keys, if it is somewhere else. [env: STRANDLINE_KEYS]
+    #[arg(long, global = true, value_name = "FILE")]
+    keys: Option<String>,
+    /// The server's configuration file, which may say both.
+    #[arg(long, global = true, value_name = "FILE", env = "STRANDLINE_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl Place {
+    /// Where a server with this configuration has its files.
+    fn settings(self) -> Result<ServerSettings, Failure> {
+        let Self { dir, keys, config } = self;
+        let flags = ServerFlags { dir, keys, ..ServerFlags::default() };
+        let settings =
+            ConfigArgs::at(config).load(flags, Scope::Server).map_err(ConfigError::into_failure)?;
+        Ok(settings.server)
+    }
 }
 
 #[derive(Subcommand)]
@@ -181,13 +197,14 @@ impl<'a> Shown<'a> {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<(), Failure> {
-    let Args { command, place: Place { dir, keys } } = args;
-    let file = keys.map_or_else(|| KeyFile::in_directory(&dir), KeyFile::at);
+    let Args { command, place } = args;
+    let server = place.settings()?;
+    let file = server.key_file();
     match command {
         Command::Create(args) => create(&file, args),
         Command::List(List { output }) => list(&file, output),
         Command::Rotate(args) => rotate(&file, args),
-        Command::RotateUrls => rotate_urls(&SecretFile::in_directory(&dir)),
+        Command::RotateUrls => rotate_urls(&SecretFile::in_directory(&server.dir)),
         Command::Revoke(args) => revoke(&file, &args),
     }
 }

@@ -55,8 +55,10 @@ impl Server {
         options: ServerOptions,
     ) -> anyhow::Result<Self> {
         let ServerOptions { unknown, reflection, access, settings } = options;
-        let hubs =
-            Hubs::new(directory.clone(), unknown).await.map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        let access = access.with_default_hub(&settings.hub.name);
+        let hubs = Hubs::new(directory.clone(), unknown, &settings.hub.name)
+            .await
+            .map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let stopping = CancellationToken::new();
         let addresses = listeners.iter().map(|l| l.local_addr()).collect::<Result<_, _>>()?;
         let access = access.configured(&settings.auth)?;

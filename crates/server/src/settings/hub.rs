@@ -1,9 +1,11 @@
 //! How task hubs run.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strandline::{DataDirectory, DataDirectoryBuilder};
 use strandline_engine::runtime::HubOptions;
 
 /// Section `hub`: every hub of a server runs so. The names are those of `host.json` where it has them.
@@ -47,6 +49,29 @@ impl Default for HubSettings {
             cache_bytes: options.cache_bytes,
             default_version: None,
             overridable_existing_instance_states: OverridableStates::NonRunning,
+        }
+    }
+}
+
+impl HubSettings {
+    /// A directory whose hubs run so.
+    pub(crate) fn directory(&self, dir: &Path) -> DataDirectoryBuilder {
+        let mut directory = DataDirectory::at(dir)
+            .partitions(self.partitions)
+            .max_entity_batch(self.max_entity_operation_batch_size.get())
+            .cache_bytes(self.cache_bytes);
+        if let Some(activities) = self.max_concurrent_activities {
+            directory = directory.max_concurrent_activities(activities.get());
+        }
+        if let Some(turns) = self.max_concurrent_orchestrators {
+            directory = directory.max_concurrent_turns(turns.get());
+        }
+        if let Some(entities) = self.max_concurrent_entities {
+            directory = directory.max_concurrent_entities(entities.get());
+        }
+        match &self.default_version {
+            Some(version) => directory.default_version(version),
+            None => directory,
         }
     }
 }

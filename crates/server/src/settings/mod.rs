@@ -5,12 +5,14 @@
 
 mod auth;
 mod call_http;
+mod check;
 mod http;
 mod hub;
 mod jwt;
 mod limits;
 mod log;
 mod server;
+mod source;
 mod time;
 mod tls;
 
@@ -22,11 +24,13 @@ use time::duration;
 pub use self::http::Http;
 pub use auth::{Auth, ManagementUrls};
 pub use call_http::CallHttp;
+pub use check::Impossible;
 pub use hub::{HubSettings, OverridableStates};
 pub use jwt::Jwt;
 pub use limits::Limits;
 pub use log::Log;
 pub use server::ServerSettings;
+pub use source::{Source, Sources};
 pub use tls::Tls;
 
 /// The configuration of a server, whole.
@@ -49,4 +53,7 @@ pub struct Settings {
     pub call_http: CallHttp,
     /// What it tells its operator.
     pub log: Log,
+    /// Where each of them was said.
+    #[serde(skip)]
+    pub sources: Sources,
 }

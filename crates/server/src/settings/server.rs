@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::keys::KeyFile;
+
 /// Section `server`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -31,6 +33,16 @@ impl Default for ServerSettings {
             create_hubs: false,
             keys: None,
             insecure: false,
+        }
+    }
+}
+
+impl ServerSettings {
+    /// Where the access keys are.
+    pub(crate) fn key_file(&self) -> KeyFile {
+        match &self.keys {
+            Some(path) => KeyFile::at(path),
+            None => KeyFile::in_directory(&self.dir),
         }
     }
 }

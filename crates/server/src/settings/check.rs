@@ -1,0 +1,69 @@
+//! What the types of settings do not say.
+
+use std::time::Duration;
+
+use strandline_store::{HUB_NAME_MAX, HUB_PARTITIONS_MAX, is_hub_name};
+
+use super::Settings;
+
+/// Levels of nesting that the JSON parser takes.
+const JSON_DEPTH_MAX: usize = 128;
+
+/// A setting whose value can't be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} {must}")]
+pub struct Impossible {
+    /// Such as `hub.name`.
+    pub key: &'static str,
+    /// What it must be, as in "must be at least 1".
+    pub must: String,
+}
+
+impl Settings {
+    /// All settings that can't be as they are.
+    pub fn check(&self) -> Vec<Impossible> {
+        let Self { server, limits, auth, tls, hub, .. } = self;
+        let rules: [(&'static str, bool, &dyn Fn() -> String); 7] = [
+            ("server.listen", !server.listen.is_empty(), &|| "must name at least one address".to_owned()),
+            ("hub.name", is_hub_name(&hub.name), &|| {
+                format!("must be 1 to {HUB_NAME_MAX} of A-Z a-z 0-9 _ -")
+            }),
+            ("hub.partitions", (1..=HUB_PARTITIONS_MAX).contains(&hub.partitions), &|| {
+                format!("must be 1 to {HUB_PARTITIONS_MAX}")
+            }),
+            ("limits.json_depth_max", (1..=JSON_DEPTH_MAX).contains(&limits.json_depth_max), &|| {
+                format!("must be 1 to {JSON_DEPTH_MAX}")
+            }),
+            ("auth.jwt.audiences", auth.jwt.issuer.is_none() || !auth.jwt.audiences.is_empty(), &|| {
+                "must name at least one audience".to_owned()
+            }),
+            ("tls.key", tls.certificate.is_none() || tls.key.is_some(), &|| {
+                "must be given with tls.certificate".to_owned()
+            }),
+            ("tls.certificate", tls.key.is_none() || tls.certificate.is_some(), &|| {
+                "must be given with tls.key".to_owned()
+            }),
+        ];
+        let broken = rules.into_iter().filter(|(_, holds, _)| !holds);
+        let broken = broken.map(|(key, _, must)| Impossible { key, must: must() });
+        let sizes = [
+            ("limits.body_bytes_max", limits.body_bytes_max),
+            ("limits.header_bytes_max", limits.header_bytes_max as usize),
+            ("limits.path_bytes_max", limits.path_bytes_max),
+            ("limits.connections_max", limits.connections_max),
+            ("limits.streams_max", limits.streams_max as usize),
+            ("limits.message_bytes_max", limits.message_bytes_max),
+            ("hub.cache_bytes", hub.cache_bytes),
+        ];
+        let zero = sizes.into_iter().filter(|(_, size)| *size == 0);
+        let zero = zero.map(|(key, _)| Impossible { key, must: "must be at least 1".to_owned() });
+        let times = [
+            ("limits.body_timeout", limits.body_timeout),
+            ("limits.header_timeout", limits.header_timeout),
+            ("auth.signed_url_lifetime", auth.signed_url_lifetime),
+        ];
+        let none = times.into_iter().filter(|(_, time)| *time == Duration::ZERO);
+        let none = none.map(|(key, _)| Impossible { key, must: "must be longer than nothing".to_owned() });
+        broken.chain(zero).chain(none).collect()
+    }
+}
