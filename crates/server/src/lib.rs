@@ -12,6 +12,7 @@ pub mod exit;
 mod grpc;
 mod hubs;
 pub mod keys;
+mod lookout;
 mod serve;
 pub mod settings;
 mod signals;

@@ -160,6 +160,45 @@ fn keys_are_revoked_by_id_or_by_themselves() {
 }
 
 #[test]
+fn a_key_is_rotated_into_one_like_it() {
+    let place = place();
+    let place = place.path();
+    let scope = ["--role", "client", "--hub", "orders", "--function", "Order,Cart", "--note", "Ann's"];
+    let (first_key, first) = create(place, &scope);
+    let (out, err) = success(keys(place, &["rotate", &first_key, "-o", "json"]));
+    let made: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&made["replaces"], &made["hub"]), (&Value::from(first.as_str()), &Value::from("orders")));
+    assert_eq!(made["functions"], serde_json::json!(["Cart", "Order"]));
+    assert!(err.contains(&format!("strandline keys revoke {first}")) && err.contains("Ann's"), "{err}");
+    let second = made["id"].as_str().unwrap();
+    // Two of a line are enough.
+    for id in [&first, second] {
+        let err = failure(keys(place, &["rotate", id]), 1);
+        assert!(err.contains("revoke the one that nobody uses"), "{err}");
+    }
+    failure(keys(place, &["rotate", "000000000000"]), 6);
+    success(keys(place, &["revoke", "-y", &first]));
+    let (_, err) = success(keys(place, &["rotate", second, "--keep", "7d", "--expires", "1y"]));
+    assert!(err.contains("it ends at 20") && err.contains("good until 20"), "{err}");
+    let (table, _) = success(keys(place, &["list"]));
+    assert_eq!(table.matches("client:Cart,Order").count(), 2, "{table}");
+}
+
+#[test]
+fn secrets_of_urls_are_rotated() {
+    let place = place();
+    let file = place.path().join(".strandline/url-secrets.json");
+    success(keys(place.path(), &["rotate-urls"]));
+    let first = fs::read_to_string(&file).unwrap();
+    let (out, err) = success(keys(place.path(), &["rotate-urls"]));
+    let second = fs::read_to_string(&file).unwrap();
+    let secret = |text: &str, name: &str| serde_json::from_str::<Value>(text).unwrap()[name].clone();
+    assert_eq!(secret(&second, "older"), secret(&first, "newest"));
+    let shown = format!("{out}{err}");
+    assert!(err.contains("url-secrets.json") && !shown.contains(secret(&second, "newest").as_str().unwrap()));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_with_what_would() {
     let place = place();
     for (arguments, hint) in [
@@ -170,6 +209,9 @@ fn what_makes_no_sense_is_refused_with_what_would() {
         (&["create", "--role", "client", "--expires", "2020-01-01"], "over already"),
         (&["create", "--role", "client", "--note", "a\nb"], "control characters"),
         (&["create", "--role", "client", "-o", "id"], "jsonl"),
+        (&["create", "--role", "worker", "--function", "Order"], "the role client alone"),
+        (&["create", "--role", "client", "--function", ""], "1 to 64 functions"),
+        (&["rotate", "first"], "12 hex digits"),
         (&["revoke"], "ID"),
         (&["revoke", "first"], "12 hex digits"),
     ] {

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::links::{SIGNATURE, Target};
 use super::principal::Who;
+use super::ring::Reason;
 use super::{Access, AccessError, KEY, Principal};
 use crate::keys::Permission;
 use crate::settings::ManagementUrls;
@@ -78,8 +79,11 @@ impl Caller {
                 return Err(AccessError::WrongSignature);
             };
             let target = Target { hub, instance, permission: wish.permission };
-            links.verify(claim, target, wish.what, self.access.now())?;
-            return Ok(hub);
+            let judged = links.verify(claim, target, wish.what, self.access.now());
+            if judged == Err(AccessError::WrongSignature) {
+                self.access.0.attempts.failed(Reason::WrongSecret, wish.what, None, None);
+            }
+            return judged.map(|()| hub);
         }
         // What one can't see is not there, whatever one wanted to do with it.
         if !principal.sees(hub) {
@@ -103,7 +107,8 @@ impl Caller {
         }
         let target = Target { hub, instance, permission };
         let until = match self.principal.who() {
-            // Who was let in for a time gets no longer time by asking.
+            // Who was let in by a URL gets no other right by it, nor for longer.
+            Who::Visitor(claim) if !claim.leads_to(permission) => return None,
             Who::Visitor(claim) => Some(claim.expires),
             Who::Bearer(token) => Some(token.expires),
             Who::Anybody | Who::Holder(_) => None,

@@ -136,6 +136,13 @@ impl Claim {
         Some(Self { operation, permission, expires, code })
     }
 
+    /// Whether whoever has the URL gets one for this by using it: the same for another instance, and for
+    /// looking at what was restarted.
+    pub(super) fn leads_to(&self, permission: Permission) -> bool {
+        permission == self.permission
+            || (self.permission == Permission::Restart && permission == Permission::Read)
+    }
+
     pub(super) fn in_time(&self, now: Timestamp) -> Result<(), AccessError> {
         if self.expires <= now { Err(AccessError::SignatureExpired(self.expires)) } else { Ok(()) }
     }

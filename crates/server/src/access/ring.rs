@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::keys::{Key, KeyEntry, KeyFile, KeyFileError, KeyId, Loaded};
+use crate::lookout::Lookout;
 
 use super::principal::Who;
 use super::{AccessError, Principal};
@@ -51,9 +51,7 @@ struct State {
     keys: HashMap<KeyId, Arc<KeyEntry>>,
     /// What the keys were read from; `None`: there was no file.
     loaded: Option<Loaded>,
-    looked: Instant,
-    /// The last complaint about the file, which is logged once.
-    complaint: Option<String>,
+    lookout: Lookout,
 }
 
 /// Why somebody was not let in, for the log.
@@ -91,8 +89,8 @@ impl Ring {
     }
 
     fn new(file: Option<KeyFile>, guard: Guard, loaded: Option<Loaded>, clock: Clock) -> Self {
-        let looked = Instant::now();
-        let mut state = State { guard, keys: HashMap::new(), loaded: None, looked, complaint: None };
+        let lookout = Lookout::new();
+        let mut state = State { guard, keys: HashMap::new(), loaded: None, lookout };
         state.take(loaded);
         Self {
             file,
@@ -191,7 +189,7 @@ impl Ring {
             return std::future::pending().await;
         }
         let _lookout = self.lookout.lock().await;
-        let next = self.state.lock().looked + WATCH_EVERY;
+        let next = self.state.lock().lookout.looked() + WATCH_EVERY;
         tokio::time::sleep_until(next).await;
         self.look();
     }
@@ -200,14 +198,12 @@ impl Ring {
     fn look(&self) {
         let Some(file) = &self.file else { return };
         let mut state = self.state.lock();
-        let now = Instant::now();
-        if now.duration_since(state.looked) < LOOK_AFTER {
+        if !state.lookout.is_due(LOOK_AFTER) {
             return;
         }
-        state.looked = now;
         let loaded = match file.fingerprint() {
             Ok(found) if found.as_ref() == state.loaded.as_ref().map(|loaded| &loaded.fingerprint) => {
-                state.complaint = None;
+                state.lookout.praise();
                 return;
             }
             Ok(_) => file.load(),
@@ -220,7 +216,10 @@ impl Ring {
                 let keys = state.keys.len();
                 tracing::info!(file = %file.path().display(), keys, "access keys were changed");
             }
-            Err(error) => state.complain(&error),
+            // A slip in the file must not lock everybody out.
+            Err(error) => {
+                state.lookout.complain("access keys stay as they were, changes to them are not seen", &error);
+            }
         }
     }
 }
@@ -234,18 +233,9 @@ impl State {
         let entries = loaded.as_ref().map(|loaded| loaded.entries.as_slice()).unwrap_or_default();
         self.keys = entries.iter().map(|entry| (entry.id.clone(), Arc::new(entry.clone()))).collect();
         self.loaded = loaded;
-        self.complaint = None;
+        self.lookout.praise();
         if self.guard == Guard::UntilKeyed && keyed {
             self.guard = Guard::Keyed;
-        }
-    }
-
-    /// What can't be read changes nothing: a slip in the file must not lock everybody out.
-    fn complain(&mut self, error: &KeyFileError) {
-        let complaint = error.to_string();
-        if self.complaint.as_ref() != Some(&complaint) {
-            tracing::error!("access keys stay as they were, changes to them are not seen: {complaint}");
-            self.complaint = Some(complaint);
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use crate::keys::{Fingerprint, KeyFileError, SecretFile, Secrets};
+use crate::lookout::Lookout;
 
 /// The file is looked at when the last look is older than this.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
@@ -20,9 +20,7 @@ pub(super) struct Vault {
 struct State {
     secrets: Secrets,
     seen: Option<Fingerprint>,
-    looked: Instant,
-    /// The last complaint about the file, which is logged once.
-    complaint: Option<String>,
+    lookout: Lookout,
 }
 
 impl Vault {
@@ -38,7 +36,7 @@ impl Vault {
     }
 
     fn new(file: Option<SecretFile>, secrets: Secrets, seen: Option<Fingerprint>) -> Self {
-        let state = State { secrets, seen, looked: Instant::now(), complaint: None };
+        let state = State { secrets, seen, lookout: Lookout::new() };
         Self { file, state: Mutex::new(state) }
     }
 
@@ -46,9 +44,8 @@ impl Vault {
     pub(super) fn secrets(&self) -> Secrets {
         let mut state = self.state.lock();
         if let Some(file) = &self.file
-            && state.looked.elapsed() >= LOOK_AFTER
+            && state.lookout.is_due(LOOK_AFTER)
         {
-            state.looked = Instant::now();
             state.look(file);
         }
         state.secrets.clone()
@@ -64,14 +61,11 @@ impl State {
             Err(error) => Err(error),
         };
         match found {
-            Ok((secrets, seen)) => (self.secrets, self.seen, self.complaint) = (secrets, Some(seen), None),
-            Err(error) => {
-                let complaint = error.to_string();
-                if self.complaint.as_ref() != Some(&complaint) {
-                    tracing::error!("the secrets of URLs stay as they were: {complaint}");
-                    self.complaint = Some(complaint);
-                }
+            Ok((secrets, seen)) => {
+                (self.secrets, self.seen) = (secrets, Some(seen));
+                self.lookout.praise();
             }
+            Err(error) => self.lookout.complain("the secrets of URLs stay as they were", &error),
         }
     }
 }

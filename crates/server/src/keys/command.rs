@@ -212,10 +212,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
 fn create(file: &KeyFile, args: Create) -> Result<(), Failure> {
     let Create { role, hub, function, note, expires, output } = args;
     let roles = Roles::try_from(role.into_iter().collect::<std::collections::BTreeSet<_>>())?;
-    let functions = if function.is_empty() { None } else { Some(Functions::try_from(function)?) };
+    let functions = match function.is_empty() {
+        true => None,
+        false => Some(Functions::try_from(function).map_err(|error| Failure::new(Exit::Usage, error))?),
+    };
     let new = NewKey { roles, hub: hub.unwrap_or(HubScope::All), functions, note, expires };
     let now = now();
-    let (key, entry) = file.create(new, now)?;
+    let (key, entry) = file.create(new, now).map_err(failure)?;
     hand_out(file, &key, &entry, output, now)
 }
 
@@ -375,6 +378,7 @@ fn agreed(question: &str) -> Result<bool, Failure> {
 fn failure(error: KeyFileError) -> Failure {
     let exit = match error {
         KeyFileError::NotFound { .. } => Exit::NotFound,
+        KeyFileError::FunctionsOfClients => Exit::Usage,
         _ => Exit::Error,
     };
     Failure::new(exit, error)

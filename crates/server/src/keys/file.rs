@@ -179,6 +179,9 @@ impl KeyFile {
 
     /// Makes a key. It is on the disk when this returns, and nobody can be told its secret again.
     pub fn create(&self, new: NewKey, now: Timestamp) -> Result<(Key, KeyEntry), KeyFileError> {
+        if new.functions.is_some() && new.roles != Role::Client.into() {
+            return Err(KeyFileError::FunctionsOfClients);
+        }
         self.change(|entries| self.add(entries, new, None, now))
     }
 
@@ -227,9 +230,6 @@ impl KeyFile {
         now: Timestamp,
     ) -> Result<(Key, KeyEntry), KeyFileError> {
         let NewKey { roles, hub, functions, note, expires } = new;
-        if functions.is_some() && roles != Role::Client.into() {
-            return Err(KeyFileError::FunctionsOfClients);
-        }
         if entries.len() >= KEYS_MAX {
             return Err(KeyFileError::Full { path: self.path.clone() });
         }

@@ -11,8 +11,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use tokio::time::Instant;
 
+use crate::lookout::Lookout;
 use crate::settings::Tls;
 
 /// New connections look at the files when the last look is older than this.
@@ -87,9 +87,7 @@ struct State {
     config: Arc<ServerConfig>,
     /// Of what `config` was read from.
     seen: Vec<Fingerprint>,
-    looked: Instant,
-    /// The last complaint, which is logged once.
-    complaint: Option<String>,
+    lookout: Lookout,
 }
 
 /// Tells one state of a file from another; `None` if it can't be looked at.
@@ -110,15 +108,14 @@ impl Encryption {
         let files = Files { certificate, key, client_ca: settings.client_ca.clone() };
         let seen = files.fingerprints();
         let config = files.load()?;
-        let state = State { config, seen, looked: Instant::now(), complaint: None };
+        let state = State { config, seen, lookout: Lookout::new() };
         Ok(Some(Self { files, state: Mutex::new(state) }))
     }
 
     /// For the next connection. A look at the files costs a few `stat`s, so it is done in place.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         let mut state = self.state.lock();
-        if state.looked.elapsed() >= LOOK_AFTER {
-            state.looked = Instant::now();
+        if state.lookout.is_due(LOOK_AFTER) {
             let found = self.files.fingerprints();
             if found != state.seen {
                 state.take(self.files.load(), found);
@@ -134,15 +131,10 @@ impl State {
         match loaded {
             Ok(config) => {
                 tracing::info!("new connections use the changed certificate");
-                (self.config, self.seen, self.complaint) = (config, seen, None);
+                (self.config, self.seen) = (config, seen);
+                self.lookout.praise();
             }
-            Err(error) => {
-                let complaint = error.to_string();
-                if self.complaint.as_ref() != Some(&complaint) {
-                    tracing::error!("the certificate stays as it was: {complaint}");
-                    self.complaint = Some(complaint);
-                }
-            }
+            Err(error) => self.lookout.complain("the certificate stays as it was", &error),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use strandline_proto::wire;
 use strandline_proto::wire::task_hub_sidecar_service_client::TaskHubSidecarServiceClient;
@@ -80,6 +81,20 @@ async fn http_and_grpc_come_encrypted_and_certificates_change_meanwhile() {
     tokio::time::timeout(LONG, changed).await.expect("the new certificate is not used");
     assert!(http(&first).post(&url).send().await.is_err());
     grpc(&place, &second, None).await.unwrap();
+    place.stop().await;
+}
+
+#[tokio::test]
+async fn who_does_not_shake_hands_is_let_go() {
+    let dir = tempfile::tempdir().unwrap();
+    certificate(dir.path(), "server");
+    let mut settings = settings(dir.path());
+    settings.limits.header_timeout = Duration::from_millis(200);
+    let place = Place::keyed(settings).await;
+    // Nothing, and the beginning of a handshake.
+    for said in ["", "\u{16}\u{3}\u{1}\u{1}\u{0}"] {
+        assert_eq!(place.raw(said).await.status, 0, "{said:?}");
+    }
     place.stop().await;
 }
 
