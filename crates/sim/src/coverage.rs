@@ -138,6 +138,7 @@ pub const EXPECTED: &[&str] = &[
     "remote/killed while out",
     "remote/lease expired",
     "remote/no place",
+    "remote/no place here",
     "remote/poison activity",
     "remote/poison batch",
     "remote/poison turn",

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use strandline_engine::dispatch::Item;
+use strandline_engine::dispatch::{Dispatcher, Item, Kind, Seat};
 use strandline_engine::pipeline::{ActivityDispatch, Input, Intake, Release};
 use strandline_hub::{Command, Refusal};
 use strandline_model::{EventKind, ExecutionId, FailureDetails, TaskScheduled};
@@ -77,9 +77,24 @@ impl World {
         let Some(pipeline) = node.pipelines.get_mut(&at) else { return Ok(false) };
         let worker = &mut self.worker;
         let holds = |id: &_, execution, seen| worker.holds(at.hub, id, execution, seen);
-        let handed_out = match pipeline.next_turn(now, &*node.store, &holds, &mut || true) {
+        let mut dispatcher = node.remote.get_mut(&at.hub).map(|remote| &mut remote.dispatcher);
+        let places = node.places.entry(at).or_default();
+        let mut refused = false;
+        let mut may_begin = || {
+            let granted = *places > 0;
+            *places -= usize::from(granted);
+            let seat = Seat(at.partition.into());
+            let begins = |dispatcher: &mut &mut Dispatcher| dispatcher.begin_here(Kind::Orchestration, seat);
+            refused = !granted && !dispatcher.as_mut().is_none_or(begins);
+            !refused
+        };
+        let handed_out = match pipeline.next_turn(now, &*node.store, &holds, &mut may_begin) {
             Ok(Some(handed_out)) => handed_out,
-            Ok(None) => return Ok(false),
+            Ok(None) => {
+                self.coverage.add("remote/no place here", u64::from(refused));
+                let spare = if pipeline.has_turns() { 0 } else { std::mem::take(places) };
+                return (0..spare).try_for_each(|_| self.turn_over(at.hub)).map(|()| false);
+            }
             Err(error) => return self.store_failed(&error).map(|()| false),
         };
         self.coverage.add("pipeline/speculated", u64::from(!pipeline.is_durable()));
@@ -104,6 +119,7 @@ impl World {
             return Ok(true);
         }
         self.take_outcome(done);
+        self.turn_over(at.hub)?;
         self.decide(at).map(|()| true)
     }
 
@@ -123,8 +139,9 @@ impl World {
         let index = self.chance.index(node.turns.len());
         let done = node.turns.swap_remove(index);
         self.trace.tell(|| format!("{:?} the turn of {} comes back", done.at, done.instance));
+        let hub = done.at.hub;
         self.take_outcome(done);
-        Ok(())
+        self.turn_over(hub)
     }
 
     /// Closes the batch for the log, then lets its messages go: a message may be consumed before it is

@@ -65,6 +65,8 @@ pub(crate) struct Node {
     /// The flush under way.
     pub(crate) flush: Vec<(PartitionRef, Flushing)>,
     pub(crate) turns: Vec<TurnDone>,
+    /// Turns that partitions may begin without asking, because they waited for a place.
+    pub(crate) places: BTreeMap<PartitionRef, usize>,
     /// Batches of entities with the worker; and those it should not report any more.
     pub(crate) batches: Vec<EntityDispatch>,
     pub(crate) old_batches: Vec<EntityDispatch>,
@@ -87,6 +89,7 @@ impl Node {
             last_group: Vec::new(),
             flush: Vec::new(),
             turns: Vec::new(),
+            places: BTreeMap::new(),
             batches: Vec::new(),
             old_batches: Vec::new(),
             messages: BTreeMap::new(),
@@ -95,11 +98,19 @@ impl Node {
         }
     }
 
+    /// Turns of a hub that are out here, or may be.
+    pub(crate) fn turns_here(&self, hub: u32) -> usize {
+        let out = self.turns.iter().filter(|done| done.at.hub == hub).count();
+        let places = self.places.iter().filter(|(at, _)| at.hub == hub).map(|(_, places)| *places);
+        out + places.sum::<usize>()
+    }
+
     /// Nothing is left to do but to wait for time to pass or for clients.
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty()
             && self.acks.is_empty()
             && self.turns.is_empty()
+            && self.places.values().all(|places| *places == 0)
             && self.batches.is_empty()
             && self.messages.is_empty()
             && self.handovers.values().all(VecDeque::is_empty)

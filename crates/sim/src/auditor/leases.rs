@@ -272,13 +272,18 @@ impl Auditor {
         hub: u32,
         dispatcher: &Dispatcher,
         out_max: OutMax,
+        turns_here: usize,
     ) -> Result<(), Violation> {
         if let Some(token) = self.leases.doomed.keys().next() {
             return Err(format!("{token:?} was lost too often and does not fail"));
         }
         let mut has_place = [true; 3];
         for kind in Kind::ALL {
-            let out: usize = dispatcher.workers().map(|worker| worker.in_flight[kind as usize]).sum();
+            let elsewhere: usize = dispatcher.workers().map(|worker| worker.in_flight[kind as usize]).sum();
+            let out = elsewhere + if kind == Kind::Orchestration { turns_here } else { 0 };
+            if out != dispatcher.out(kind) {
+                return Err(format!("{out} of {kind:?} are out, {} are counted", dispatcher.out(kind)));
+            }
             let most = out_max.of(kind).unwrap_or(usize::MAX);
             if out > most {
                 return Err(format!("{out} of {kind:?} are out, of {most} that may be"));

@@ -5,7 +5,9 @@ mod workers;
 
 use std::collections::BTreeMap;
 
-use strandline_engine::dispatch::{ConnectionId, Dispatcher, Item, Kind, Lease, Line, Order, Poison, Token};
+use strandline_engine::dispatch::{
+    ConnectionId, Dispatcher, Item, Kind, Lease, Line, Order, Poison, Seat, Token,
+};
 use strandline_engine::pipeline::{ActivityDispatch, Claimed, ClaimedWork, EntityDispatch, Offer};
 use strandline_engine::worker::{Turn, TurnOutcome};
 use strandline_model::{
@@ -86,15 +88,31 @@ impl World {
                 Order::GiveBack { partition, id, claimed } => {
                     self.hand(PartitionRef { hub, partition }, Handover::GiveBack { id, claimed });
                 }
+                Order::Here { kind: Kind::Orchestration, seat } => self.grant(hub, seat),
                 Order::Here { kind, seat } => {
                     return Err(format!("{seat:?} did not ask for a place of {kind:?}"));
                 }
                 Order::Fail { lease, reason } => self.fail(hub, &lease, &reason)?,
             }
         }
-        let Some(remote) = self.node.as_ref().and_then(|n| n.remote.get(&hub)) else { return Ok(()) };
+        let Some(node) = &self.node else { return Ok(()) };
+        let Some(remote) = node.remote.get(&hub) else { return Ok(()) };
+        let here = node.turns_here(hub);
         let out_max = self.knobs.remote.as_ref().map(|remote| remote.dispatch.out_max).unwrap_or_default();
-        self.auditor.check_dispatcher(hub, &remote.dispatcher, out_max)
+        self.auditor.check_dispatcher(hub, &remote.dispatcher, out_max, here)
+    }
+
+    fn grant(&mut self, hub: u32, seat: Seat) {
+        if let Some(node) = &mut self.node {
+            let at = PartitionRef { hub, partition: seat.0 as u16 };
+            *node.places.entry(at).or_default() += 1;
+        }
+    }
+
+    /// A turn that ran here is over, or a place for one is not needed.
+    pub(crate) fn turn_over(&mut self, hub: u32) -> Result<(), Violation> {
+        self.dispatch(hub, |dispatcher, _, random| dispatcher.over_here(Kind::Orchestration, random));
+        self.carry_out(hub)
     }
 
     fn leased_to(&self, hub: u32, token: Token) -> Option<ConnectionId> {
