@@ -3,6 +3,7 @@
 pub mod dispatch;
 pub mod list;
 pub mod maintenance;
+pub mod metrics;
 mod nearest;
 pub mod pipeline;
 pub mod runtime;

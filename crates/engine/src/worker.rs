@@ -12,6 +12,8 @@ use strandline_model::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::CustomMetrics;
+
 /// One replay of an orchestrator: new events in, actions out.
 #[derive(Clone, Debug)]
 pub struct Turn {
@@ -40,6 +42,8 @@ pub struct TurnOutcome {
     pub custom_status: Option<Option<String>>,
     /// What the next turn is told of the execution's span; `None` leaves it as it is.
     pub span: Option<OrchestrationSpan>,
+    /// Which of the actions do again what failed, by id. For metrics.
+    pub retries: Vec<i32>,
 }
 
 /// Runs turns on one engine thread, and may keep suspended orchestrators between them. Not `Send`.
@@ -72,6 +76,8 @@ pub struct ActivityWork {
     pub cancelled: CancellationToken,
     /// The newest progress the activity reported; visible, not durable.
     pub progress: Arc<Mutex<Option<String>>>,
+    /// Where it counts on its own account.
+    pub metrics: CustomMetrics,
 }
 
 /// Operations of one entity, to be run in order, one after the other.

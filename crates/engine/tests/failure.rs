@@ -78,6 +78,7 @@ async fn a_hub_that_does_not_run_keeps_no_other_from_working() {
             flush_interval: Duration::from_secs(3600),
             flush_log_bytes: 256 << 10,
             refuse_log_bytes: 512 << 10,
+            ..NodeOptions::default()
         };
         Node::open(Box::new(opener), options).unwrap()
     };

@@ -8,7 +8,7 @@ use crate::entity::Entity;
 use crate::instance::{History, Instance, payload_bytes};
 use crate::message::Message;
 use crate::partition::Partition;
-use crate::row::{EntityRows, HistoryChunk, InstanceRows, PartitionRow, PartitionRows, TimerKey};
+use crate::row::{Census, EntityRows, HistoryChunk, InstanceRows, PartitionRow, PartitionRows, TimerKey};
 
 /// A partition's changes since the last flush, as of one batch.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub struct Capture {
     received: Vec<(u16, u64)>,
     sent: Vec<(u16, u64)>,
     outbox: Vec<Arc<Message>>,
+    census: Option<Census>,
     instances: Vec<CapturedInstance>,
     entities: Vec<(InstanceId, Option<Entity>)>,
     timers_added: Vec<TimerKey>,
@@ -57,6 +58,7 @@ impl Partition {
             received: self.ledger.received.iter().map(|(p, s)| (*p, *s)).collect(),
             sent: self.ledger.sent.iter().map(|(p, s)| (*p, *s)).collect(),
             outbox: self.ledger.outbox.values().cloned().collect(),
+            census: self.ledger.census.clone(),
             instances,
             entities,
             timers_added: added.into_iter().map(|(t, _)| t).collect(),
@@ -175,6 +177,7 @@ impl Capture {
                 received: widen(self.received),
                 sent: widen(self.sent),
                 outbox: self.outbox.iter().map(|m| Message::clone(m)).collect(),
+                census: self.census,
             },
             instances: self.instances.into_iter().map(CapturedInstance::into_rows).collect(),
             entities: self.entities.into_iter().map(entity_rows).collect(),

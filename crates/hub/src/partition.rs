@@ -9,7 +9,7 @@ use crate::instance::Instance;
 use crate::lookup::Lookup;
 use crate::message::{Message, MessageBody};
 use crate::record::Sent;
-use crate::row::{EntityRow, InstanceRow, PartitionRow, TimerKey};
+use crate::row::{Census, EntityRow, InstanceRow, PartitionRow, TimerKey};
 
 /// Which partition of how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,8 @@ pub(crate) struct Ledger {
     pub sent: BTreeMap<u16, u64>,
     /// Messages not acknowledged, by receiver and sequence.
     pub outbox: BTreeMap<(u16, u64), Arc<Message>>,
+    /// `None`: the tables are of a program that did not count.
+    pub census: Option<Census>,
     pub sabotage: Sabotage,
 }
 
@@ -101,7 +103,8 @@ impl Partition {
     /// A partition as the tables have it: the row of its singletons and all its timers. Instances
     /// are loaded as commands and records need them.
     pub fn new(identity: Identity, row: Option<PartitionRow>, timers: Vec<TimerKey>) -> Self {
-        let row = row.unwrap_or_default();
+        let row =
+            row.unwrap_or_else(|| PartitionRow { census: Some(Census::default()), ..Default::default() });
         let narrow = |map: BTreeMap<u32, u64>| map.into_iter().map(|(p, s)| (p as u16, s)).collect();
         let outbox = row.outbox.into_iter().map(|m| ((m.to as u16, m.sequence), Arc::new(m)));
         Self {
@@ -114,6 +117,7 @@ impl Partition {
                 received: narrow(row.received),
                 sent: narrow(row.sent),
                 outbox: outbox.collect(),
+                census: row.census,
                 sabotage: Sabotage::None,
             },
             dirty: BTreeSet::new(),
@@ -214,6 +218,17 @@ impl Partition {
         self.ledger.timers.iter().take_while(|t| t.due_millis <= now).take(max).cloned().collect()
     }
 
+    /// How many instances there are, in memory or not; `None` in a partition whose tables were begun by a
+    /// program that did not count.
+    pub fn census(&self) -> Option<&Census> {
+        self.ledger.census.as_ref()
+    }
+
+    /// How many timers wait.
+    pub fn timer_count(&self) -> usize {
+        self.ledger.timers.len()
+    }
+
     /// All timers, in order.
     pub fn timers(&self) -> impl Iterator<Item = &TimerKey> {
         self.ledger.timers.iter()
@@ -246,9 +261,14 @@ impl Partition {
         change: impl FnOnce(&mut Instance, &mut Ledger) -> T,
     ) -> Option<T> {
         let instance = self.instances.get_mut(id)?.as_deref_mut()?;
-        let before = instance.memory_bytes();
+        let (before, was) = (instance.memory_bytes(), instance.status());
         let result = change(instance, &mut self.ledger);
         self.memory_bytes = (self.memory_bytes + instance.memory_bytes()).saturating_sub(before);
+        let is = instance.status();
+        if let Some(census) = self.ledger.census.as_mut().filter(|_| was != is) {
+            census.leave(was);
+            census.enter(is);
+        }
         Some(result)
     }
 
@@ -278,6 +298,9 @@ impl Partition {
         let id = InstanceId::trusted(id);
         let Some(mut instance) = self.instances.insert(id.clone(), None).flatten() else { return };
         self.memory_bytes -= instance.memory_bytes();
+        if let Some(census) = &mut self.ledger.census {
+            census.leave(instance.status());
+        }
         let mut executions = std::mem::take(&mut instance.flushed.dropped);
         if instance.flushed.chunks > 0 {
             executions.push(instance.execution);
@@ -291,8 +314,15 @@ impl Partition {
     /// Puts an instance under its id and returns what stood there.
     pub(crate) fn replace(&mut self, instance: Instance) -> Option<Box<Instance>> {
         self.memory_bytes += instance.memory_bytes();
+        let status = instance.status();
         let old = self.instances.insert(instance.id.clone(), Some(Box::new(instance))).flatten();
         self.memory_bytes -= old.as_ref().map_or(0, |i| i.memory_bytes());
+        if let Some(census) = &mut self.ledger.census {
+            census.enter(status);
+            if let Some(old) = &old {
+                census.leave(old.status());
+            }
+        }
         old
     }
 }

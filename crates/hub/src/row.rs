@@ -242,6 +242,27 @@ pub struct PartitionRow {
     /// Messages the receiver has not acknowledged.
     #[prost(message, repeated, tag = "5")]
     pub outbox: Vec<crate::message::Message>,
+    /// How many instances there are; absent in rows of programs that did not count.
+    #[prost(message, optional, tag = "6")]
+    pub census: Option<Census>,
+}
+
+/// How many instances there are, by [`RuntimeStatus`](strandline_model::RuntimeStatus).
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Census {
+    #[prost(btree_map = "int32, uint64", tag = "1")]
+    pub by_status: BTreeMap<i32, u64>,
+}
+
+impl Census {
+    pub(crate) fn enter(&mut self, status: strandline_model::RuntimeStatus) {
+        *self.by_status.entry(status as i32).or_default() += 1;
+    }
+
+    pub(crate) fn leave(&mut self, status: strandline_model::RuntimeStatus) {
+        let count = self.by_status.entry(status as i32).or_default();
+        *count = count.saturating_sub(1);
+    }
 }
 
 /// A timer of the hub's index: when an instance must be looked at. Ordered by due time.

@@ -49,6 +49,8 @@ pub(crate) struct Core {
     pub(crate) violation: Option<FailureDetails>,
     pub(crate) guids: u64,
     pub(crate) random_streams: u64,
+    /// Actions of the live turn that do again what failed.
+    pub(crate) retries: Vec<i32>,
     // Boxed: a map makes room for eleven at once, and most executions have one.
     tasks: BTreeMap<TaskKey, Box<TaskState>>,
     next_key: TaskKey,
@@ -89,6 +91,7 @@ impl Core {
             violation: None,
             guids: 0,
             random_streams: 0,
+            retries: Vec::new(),
             tasks: BTreeMap::new(),
             next_key: 0,
             open: BTreeMap::new(),
@@ -362,6 +365,9 @@ impl Core {
         }
         let kind = next_attempt.into_action(self);
         let id = self.act_for(kind, key)?;
+        if !self.replaying {
+            self.retries.push(id);
+        }
         self.set_current(key, id);
         None
     }

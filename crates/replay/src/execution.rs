@@ -55,6 +55,8 @@ pub struct Outcome {
     pub actions: Vec<Action>,
     /// `None` leaves the custom status as it is.
     pub custom_status: Option<Option<String>>,
+    /// Which of the actions do again what failed, by id.
+    pub retries: Vec<i32>,
 }
 
 /// Polls in a row without an action, an event or a task, after which the code counts as spinning.
@@ -182,7 +184,7 @@ impl Execution {
         let rewound = new.iter().any(|event| matches!(event.kind(), EventKind::ExecutionRewound(_)));
         if rewound && let (Some(Ended::Void(_)), Some(from)) = (&self.ended, self.parted) {
             let part = Action { id: -1, kind: ActionKind::Part { from } };
-            return Outcome { actions: vec![part], custom_status: None };
+            return Outcome { actions: vec![part], ..Outcome::default() };
         }
         if !rewound {
             self.refuse_surplus();
@@ -209,6 +211,7 @@ impl Execution {
         let recorded = actions.iter().filter(|action| action.kind.leaves_event()).count();
         self.position += recorded + 1;
         let custom_status = core.custom_status.take();
+        let retries = std::mem::take(&mut core.retries);
         if let Some(ended) = &self.ended {
             let id = core.sequence.next_id();
             let completion = match ended {
@@ -226,7 +229,7 @@ impl Execution {
             };
             actions.push(Action { id, kind: ActionKind::Complete(completion) });
         }
-        Outcome { actions, custom_status }
+        Outcome { actions, custom_status, retries }
     }
 
     fn feed_all(&mut self, events: &[Arc<HistoryEvent>]) {

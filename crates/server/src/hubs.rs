@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strandline::DataDirectory;
-use strandline_engine::runtime::Hub;
+use strandline_engine::runtime::{Hub, Node};
 use strandline_store::{HUB_NAME_MAX, HubInfo, StoreError, is_hub_name};
 use tokio::sync::Mutex;
 
@@ -60,6 +60,11 @@ impl Hubs {
     /// The name of the hub of calls that name none.
     pub(crate) fn default_name(&self) -> &str {
         &self.default
+    }
+
+    /// What the hubs run on.
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        self.directory.node()
     }
 
     /// The hub of this name.

@@ -12,7 +12,10 @@ pub mod exit;
 mod grpc;
 mod hubs;
 pub mod keys;
+pub mod logging;
 mod lookout;
+mod metrics;
+mod probe;
 mod serve;
 pub mod settings;
 mod signals;
@@ -42,6 +45,7 @@ enum Command {
     Bench(bench::Args),
     Keys(keys::command::Args),
     Config(config::command::Args),
+    Health(probe::Args),
     #[command(flatten)]
     Client(Box<cli::Command>),
 }
@@ -54,6 +58,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Bench(args) => bench::run(args).await.map_err(Failure::from),
         Command::Keys(args) => keys::command::run(args),
         Command::Config(args) => config::command::run(args),
+        Command::Health(args) => probe::run(args).await,
         Command::Client(command) => return Ok(cli::run(*command).await),
     };
     done.map(|()| ExitCode::SUCCESS)

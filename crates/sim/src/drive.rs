@@ -227,6 +227,8 @@ impl World {
                     self.coverage.add("activity/cancelled", (before - self.activities.len()) as u64);
                 }
                 Release::Ended { execution, .. } => self.execution_ended(execution),
+                // Nobody watches.
+                Release::Fact(_) => {}
                 Release::Killed { instance, execution } => {
                     self.execution_ended(execution);
                     self.killed_elsewhere(at.hub, &instance, execution)?;

@@ -102,7 +102,11 @@ impl Worker {
         if !held.execution.is_over() {
             self.held.insert(key, held);
         }
-        Ok(TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status, span: None })
+        Ok(TurnOutcome {
+            actions: outcome.actions,
+            custom_status: outcome.custom_status,
+            ..TurnOutcome::default()
+        })
     }
 
     /// Runs a turn that comes with its past, and keeps nothing.
@@ -112,7 +116,11 @@ impl Worker {
         held.note_arrivals(&turn.new);
         let outcome = held.execution.turn(&turn.new);
         held.check(turn, &outcome.actions, coverage)?;
-        Ok(TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status, span: None })
+        Ok(TurnOutcome {
+            actions: outcome.actions,
+            custom_status: outcome.custom_status,
+            ..TurnOutcome::default()
+        })
     }
 
     fn build(&self, turn: &Turn, past: &[Arc<HistoryEvent>]) -> Held {

@@ -37,6 +37,11 @@ pub(crate) struct Failure {
 }
 
 impl TablesFile {
+    /// How large the file is; 0 if that can't be told.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file.len().unwrap_or(0)
+    }
+
     /// Bytes written to the file since it was opened.
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)

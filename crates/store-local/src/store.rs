@@ -358,6 +358,7 @@ impl Store for LocalStore {
             log_syncs: self.core.log.syncs.load(Ordering::Relaxed),
             log_bytes: self.core.log.bytes.load(Ordering::Relaxed),
             table_bytes: self.core.tables.written(),
+            table_file_bytes: self.core.tables.file_bytes(),
             flushes: self.core.flushes.load(Ordering::Relaxed),
         }
     }

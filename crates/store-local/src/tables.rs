@@ -143,6 +143,11 @@ impl Tables {
         self.file.written()
     }
 
+    /// How large the file is; 0 if that can't be told.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file.file_bytes()
+    }
+
     /// Lets go of the file without touching it again; for a store that failed.
     pub(crate) fn abandon_file(&self) {
         self.file.hold_back();

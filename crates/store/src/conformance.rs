@@ -12,7 +12,9 @@ pub use lists::{
     short_budgets_get_to_the_end,
 };
 use strandline_hub::message::Message;
-use strandline_hub::row::{HistoryChunk, InstanceRow, InstanceRows, PartitionRow, PartitionRows, TimerKey};
+use strandline_hub::row::{
+    Census, HistoryChunk, InstanceRow, InstanceRows, PartitionRow, PartitionRows, TimerKey,
+};
 use strandline_model::{EventKind, EventRaised, ExecutionId, HistoryEvent, InstanceId, Timestamp};
 
 use crate::{Batch, HubInfo, PartitionRef, Recovered, Store, StoreError};
@@ -279,6 +281,7 @@ pub fn rows_survive<S: Store>(open: impl Fn() -> S) {
         received: [(1, 10), (3, 30)].into(),
         sent: [(0, 5)].into(),
         outbox: vec![Message { from: 2, to: 0, sequence: 5, instance_id: "x".into(), body: None }],
+        census: Some(Census { by_status: [(0, 2), (1, 1_000_000)].into() }),
     };
     let rows = PartitionRows {
         partition: partition.clone(),

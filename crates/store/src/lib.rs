@@ -90,6 +90,8 @@ pub struct StoreStats {
     pub log_bytes: u64,
     /// Bytes written to the tables.
     pub table_bytes: u64,
+    /// How large the tables are now.
+    pub table_file_bytes: u64,
     pub flushes: u64,
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use strandline_engine::metrics::CustomMetrics;
 use strandline_engine::worker::ActivityWork;
 use strandline_model::{ExecutionId, InstanceId};
 use tokio_util::sync::CancellationToken;
@@ -83,6 +84,25 @@ impl ActivityContext {
     /// Whether the result is no longer wanted.
     pub fn is_cancelled(&self) -> bool {
         self.work.cancelled.is_cancelled()
+    }
+
+    /// Counters, gauges and timings of the program's own. They show on `/metrics` of the server that runs
+    /// the activity; for programs that embed a hub see [`DataDirectory::register_metrics`], for workers of a
+    /// server `RemoteHub::metrics`.
+    ///
+    /// ```
+    /// use strandline::prelude::*;
+    ///
+    /// #[activity]
+    /// async fn take_order(ctx: ActivityContext, region: String) -> Result<()> {
+    ///     ctx.metrics().counter("orders_total", &[("region", &region)]).add(1);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// [`DataDirectory::register_metrics`]: crate::DataDirectory::register_metrics
+    pub fn metrics(&self) -> &CustomMetrics {
+        &self.work.metrics
     }
 
     /// Reports progress: visible from outside, lost at a crash.

@@ -96,8 +96,33 @@ impl DataDirectory {
     /// Lets running activities finish for up to 30 seconds, then commits, flushes and closes.
     /// Whoever still waits for an answer gets an error.
     pub async fn close(&self) -> Result<()> {
+        self.close_within(CLOSE_GRACE).await
+    }
+
+    /// As [`DataDirectory::close`], with a time of its own.
+    pub async fn close_within(&self, grace: Duration) -> Result<()> {
         let node = self.node.clone();
-        blocking(move || node.close(CLOSE_GRACE)).await
+        blocking(move || node.close(grace)).await
+    }
+
+    /// Puts all metrics of the directory's hubs into a Prometheus registry: those of the engine, which begin
+    /// with `strandline_`, and those that activities define. One registry takes one directory.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> strandline::Result<()> {
+    /// use strandline::TaskHub;
+    /// use strandline::metrics::prometheus_client::{encoding::text::encode, registry::Registry};
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// let mut registry = Registry::default();
+    /// hub.directory().register_metrics(&mut registry);
+    /// let mut text = String::new();
+    /// encode(&mut text, &registry).expect("a string takes everything");
+    /// assert!(text.contains("strandline_work_item_queue_depth"));
+    /// # hub.close().await }
+    /// ```
+    pub fn register_metrics(&self, registry: &mut crate::metrics::prometheus_client::registry::Registry) {
+        self.node.register_metrics(registry);
     }
 
     /// The node behind the directory, for tools.
@@ -164,6 +189,12 @@ impl DataDirectoryBuilder {
     /// the log has everything.
     pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.node.flush_interval = interval;
+        self
+    }
+
+    /// Shows inputs, outputs and reasons in the log, which otherwise says how many characters they have.
+    pub fn log_payloads(mut self, shown: bool) -> Self {
+        self.node.log_payloads = shown;
         self
     }
 

@@ -61,6 +61,7 @@ mod instance;
 mod join;
 mod json;
 mod maintenance;
+pub mod metrics;
 pub mod prelude;
 mod query;
 mod quiet;

@@ -149,8 +149,12 @@ impl Runner {
             Err(failure) => return (failed(&turn, failure), None),
         };
         let outcome = execution.turn(&turn.new);
-        let mut outcome =
-            TurnOutcome { actions: outcome.actions, custom_status: outcome.custom_status, span: None };
+        let mut outcome = TurnOutcome {
+            actions: outcome.actions,
+            custom_status: outcome.custom_status,
+            span: None,
+            retries: outcome.retries,
+        };
         traced.turn(&turn, &mut outcome);
         let last = execution.custom_status();
         if !execution.is_over() {
@@ -189,5 +193,5 @@ fn failed(turn: &Turn, failure: FailureDetails) -> TurnOutcome {
     let past = turn.past.iter().flatten();
     let id = past.map(|event| event.id).max().unwrap_or(-1) + 1;
     let kind = ActionKind::Complete(Completion::Failed { failure, origin: Origin::Unknown });
-    TurnOutcome { actions: vec![Action { id, kind }], custom_status: None, span: None }
+    TurnOutcome { actions: vec![Action { id, kind }], ..TurnOutcome::default() }
 }

@@ -114,6 +114,7 @@ impl Dispatcher {
             execution: ExecutionId::default(),
             operations: 0,
             parts: None,
+            sent: None,
             bytes: 0,
             expires: None,
             next: None,

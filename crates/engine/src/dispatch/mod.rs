@@ -38,6 +38,15 @@ pub enum Kind {
 
 impl Kind {
     pub const ALL: [Self; 3] = [Self::Orchestration, Self::Activity, Self::Entity];
+
+    /// In metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Orchestration => "orchestration",
+            Self::Activity => "activity",
+            Self::Entity => "entity",
+        }
+    }
 }
 
 /// What completes a work item: random, and good for one delivery.
@@ -179,7 +188,9 @@ pub struct Lease {
     pub operations: usize,
     /// What of a turn's outcome is back, if it comes in parts.
     pub parts: Option<Box<Parts>>,
-    /// How large it was when it was sent.
+    /// When it left.
+    pub sent: Option<Timestamp>,
+    /// How large it was then.
     bytes: usize,
     expires: Option<Timestamp>,
     /// Offered while it was out.
@@ -294,6 +305,33 @@ pub struct ConnectedWorker {
     pub in_flight: [usize; 3],
 }
 
+/// How often work came back from workers undone, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Redelivered {
+    /// The worker's stream ended.
+    pub worker_lost: u64,
+    /// It was out for too long.
+    pub lease_expired: u64,
+    /// The worker gave it back.
+    pub abandoned: u64,
+    /// The answer could not be carried out.
+    pub rejected: u64,
+}
+
+impl Redelivered {
+    /// With the reasons as metrics show them.
+    pub fn by_reason(self) -> impl Iterator<Item = (&'static str, u64)> {
+        let Self { worker_lost, lease_expired, abandoned, rejected } = self;
+        [
+            ("worker_lost", worker_lost),
+            ("lease_expired", lease_expired),
+            ("abandoned", abandoned),
+            ("rejected", rejected),
+        ]
+        .into_iter()
+    }
+}
+
 /// Tokens of returned work that are remembered, so that who returns twice is told that all is well.
 const RETURNED_MAX: usize = 10_000;
 
@@ -315,6 +353,7 @@ pub struct Dispatcher {
     part_bytes: usize,
     returned: (VecDeque<Token>, BTreeSet<Token>),
     orders: Vec<Order>,
+    redelivered: Redelivered,
     sabotage: Sabotage,
 }
 
@@ -335,6 +374,7 @@ impl Dispatcher {
             part_bytes: 0,
             returned: Default::default(),
             orders: Vec::new(),
+            redelivered: Redelivered::default(),
             sabotage: Sabotage::None,
         }
     }
@@ -381,8 +421,19 @@ impl Dispatcher {
             tokens.pop();
         }
         for token in tokens {
+            self.redelivered.worker_lost += 1;
             self.lost(token, now, random);
         }
+    }
+
+    /// How often work came back undone, since the dispatcher was made.
+    pub fn redelivered(&self) -> Redelivered {
+        self.redelivered
+    }
+
+    /// The oldest that waits, of a kind.
+    pub fn oldest(&self, kind: Kind) -> Option<&Item> {
+        self.queue.oldest(kind, None)
     }
 
     /// No further worker may connect.
@@ -459,6 +510,7 @@ impl Dispatcher {
     pub fn sent(&mut self, token: Token, bytes: usize, now: Timestamp) {
         let Some(lease) = self.leases.get_mut(&token) else { return };
         lease.bytes = bytes;
+        lease.sent = Some(now);
         if let Some(limit) = lease.item.time_limit() {
             let expires = now.saturating_add(limit);
             lease.expires = Some(expires);
@@ -526,6 +578,7 @@ impl Dispatcher {
     /// Somebody returns work untouched: after a while it is handed out again. False when it is not out.
     pub fn abandon(&mut self, token: Token, now: Timestamp, random: &mut dyn FnMut() -> u128) -> bool {
         let Some((later, lease)) = self.refuse(token, now, random) else { return false };
+        self.redelivered.abandoned += 1;
         if self.sabotage == Sabotage::DropAbandoned {
             return true;
         }
@@ -561,8 +614,11 @@ impl Dispatcher {
         let Some((later, lease)) = self.refuse(token, now, random) else { return false };
         if let Verdict::Fail(_) = self.attempts.lost(lease.item.key(), 0, self.config.deliveries_max, now) {
             self.fail(lease, Poison::BadAnswers { problem: problem.to_owned() });
-        } else if let Some(item) = self.give_back(lease) {
-            self.delayed.insert((later, item.key()), item);
+        } else {
+            self.redelivered.rejected += 1;
+            if let Some(item) = self.give_back(lease) {
+                self.delayed.insert((later, item.key()), item);
+            }
         }
         true
     }
@@ -641,7 +697,10 @@ impl Dispatcher {
                         self.fail(lease, Poison::TimedOut { limit });
                     }
                 }
-                None => self.lost(token, now, random),
+                None => {
+                    self.redelivered.lease_expired += 1;
+                    self.lost(token, now, random);
+                }
             }
         }
         while let Some(entry) = self.delayed.first_entry().filter(|e| e.key().0 <= now) {

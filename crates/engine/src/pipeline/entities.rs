@@ -46,6 +46,10 @@ impl Queue {
     pub(super) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
 }
 
 /// Operations of an entity to run, in order; once they are done, or once more after a crash.
@@ -89,7 +93,11 @@ impl<T: Ticket> Pipeline<T> {
             && !self.unserved_entities.contains_key(entity.name())
         {
             let nearest = crate::nearest::nearest(entity.name(), names.iter().map(String::as_str));
-            tracing::warn!(entity = %id, ?nearest, "no worker serves this entity: operations for it wait");
+            tracing::warn!(
+                entity = id.as_str(),
+                ?nearest,
+                "no worker serves this entity: operations for it wait"
+            );
         }
         self.offers.push(Offer { id: id.clone(), name: entity.name().to_owned(), version: None });
         self.unserved_entities.entry(entity.name().to_owned()).or_default().insert(id);

@@ -12,9 +12,11 @@
 
 mod claims;
 mod entities;
+mod facts;
 mod flush;
 mod read;
 mod recover;
+mod sample;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -29,6 +31,7 @@ use strandline_store::{Batch, PartitionRef, Store, StoreError};
 
 pub use claims::{Claimed, ClaimedWork, Offer};
 pub use entities::EntityDispatch;
+pub use facts::{Fact, Happening, Note, Payload, Watch};
 pub use flush::PendingFlush;
 pub use read::{Answer, HistoryPage, Read};
 pub use turns::{HandedOut, Served};
@@ -143,6 +146,8 @@ pub enum Release<T> {
         instance: InstanceId,
         execution: ExecutionId,
     },
+    /// Something happened, for those who [watch](Pipeline::watch).
+    Fact(Fact),
 }
 
 /// Bugs the simulator plants to see that it finds them.
@@ -169,6 +174,11 @@ pub struct Counters {
     pub turns: u64,
     /// Turns that could not continue a suspended orchestrator and replayed the history.
     pub replays: u64,
+    /// Events that turns were given again.
+    pub replayed_events: u64,
+    /// Events that entered histories, and bytes of the records that brought them.
+    pub history_events: u64,
+    pub history_bytes: u64,
     pub entity_batches: u64,
     pub entity_operations: u64,
     pub discarded: BTreeMap<Discard, u64>,
@@ -183,6 +193,9 @@ impl Counters {
         self.commands += other.commands;
         self.turns += other.turns;
         self.replays += other.replays;
+        self.replayed_events += other.replayed_events;
+        self.history_events += other.history_events;
+        self.history_bytes += other.history_bytes;
         self.entity_batches += other.entity_batches;
         self.entity_operations += other.entity_operations;
         self.refused += other.refused;
@@ -262,6 +275,7 @@ pub struct Pipeline<T> {
     capturing: bool,
     sabotage: Sabotage,
     counters: Counters,
+    watch: Watch,
 }
 
 impl<T: Ticket> Pipeline<T> {
@@ -371,6 +385,7 @@ impl<T: Ticket> Pipeline<T> {
             let applied = self.apply(Command::TimersDue(due.clone()), store);
             self.now = real;
             applied?;
+            self.tell_of_timers(&due);
             self.drop_orphans(&due);
         }
         Ok(())
@@ -446,12 +461,20 @@ impl<T: Ticket> Pipeline<T> {
         self.counters.commands += 1;
         if let Some(discard) = discarded {
             *self.counters.discarded.entry(discard).or_default() += 1;
+            self.tell_of_discarded(keys.first(), discard);
         }
         self.records += records.len();
         self.eager_records += if lazy { 0 } else { records.len() };
         for record in records {
+            let seen = self.look_at(&record);
+            let before = self.batch.len();
             record.encode(&mut self.batch);
+            if seen.events > 0 {
+                self.counters.history_events += seen.events;
+                self.counters.history_bytes += (self.batch.len() - before) as u64;
+            }
             evolve(&mut self.partition, record);
+            self.tell(seen);
         }
         if let Some(from) = from {
             self.to_acknowledge.insert(from, ());

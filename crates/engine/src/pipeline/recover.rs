@@ -6,7 +6,7 @@ use strandline_hub::{Identity, Lookup, OpenTask, Partition, Record, evolve};
 use strandline_model::{InstanceId, Timestamp};
 use strandline_store::{PartitionRef, Recovered, Store, StoreError};
 
-use super::{Counters, Pipeline, PipelineConfig, Release, Sabotage, Ticket, entities};
+use super::{Counters, Pipeline, PipelineConfig, Release, Sabotage, Ticket, Watch, entities};
 
 impl<T: Ticket> Pipeline<T> {
     /// Rebuilds a partition from what [`Store::acquire`] returned. Work that was out is handed out
@@ -59,6 +59,7 @@ impl<T: Ticket> Pipeline<T> {
             capturing: false,
             sabotage: Sabotage::None,
             counters: Counters::default(),
+            watch: Watch::Nothing,
         };
         let mut active: BTreeSet<InstanceId> = recovered.active.into_iter().collect();
         for batch in recovered.tail {

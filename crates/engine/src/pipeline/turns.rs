@@ -127,6 +127,7 @@ impl<T: Ticket> Pipeline<T> {
             None
         } else {
             self.counters.replays += u64::from(seen > 0);
+            self.counters.replayed_events += seen as u64;
             self.load_history(id, store)?;
             self.partition.instance(id.as_str()).map(|i| i.history.in_memory().to_vec())
         };
@@ -247,8 +248,13 @@ impl<T: Ticket> Pipeline<T> {
         {
             let (name, version) = (&key.0, &key.1);
             let nearest = crate::nearest::nearest(name, served.names.iter().map(String::as_str));
-            tracing::warn!(orchestrator = %name, ?version, instance = %id, ?nearest,
-                "no worker serves this orchestrator in this version: its instances wait");
+            tracing::warn!(
+                orchestrator = name.as_str(),
+                ?version,
+                instance = id.as_str(),
+                ?nearest,
+                "no worker serves this orchestrator in this version: its instances wait"
+            );
         }
         self.offers.push(Offer { id: id.clone(), name: key.0.clone(), version: key.1.clone() });
         self.unserved.entry(key).or_default().insert(id);

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use parking_lot::Mutex;
-use strandline_model::{EventKind, ExecutionId, FailureDetails, InstanceId, TaskScheduled};
+use strandline_model::{EventKind, ExecutionId, FailureDetails, InstanceId, TaskScheduled, Timestamp};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::pool::ActivityPool;
 use super::running::Running;
 use crate::dispatch::{Kind, Seat};
+use crate::metrics::Waiting;
 use crate::pipeline::ActivityDispatch;
 use crate::worker::{ActivityWork, Worker};
 
@@ -193,11 +194,15 @@ impl Activities {
             trace: task.trace.as_deref().cloned(),
             cancelled: open.cancelled.clone(),
             progress: open.progress.clone(),
+            metrics: running.custom_metrics().clone(),
         };
+        running.metrics.began(Kind::Activity, running.now().saturating_since(dispatch.scheduled.timestamp));
+        running.tell_of_start(&dispatch, None);
         let timeout = task.timeout_nanos.map(Duration::from_nanos);
         let timer = timeout.map(|limit| self.arm(running, dispatch.clone(), limit, open.cancelled.clone()));
         let running = Arc::downgrade(running);
         self.pool.spawn(async move {
+            let began = Instant::now();
             // The worker is asked inside, so that code before the first await runs here too.
             let run = AssertUnwindSafe(async move { worker.run_activity(work).await });
             let result = run.catch_unwind().await.unwrap_or_else(|_| {
@@ -207,6 +212,8 @@ impl Activities {
                 timer.abort();
             }
             if let Some(running) = running.upgrade() {
+                let name = scheduled(&dispatch).map_or("", |task| task.name.as_str());
+                running.metrics.activity_ran(name, result.is_ok(), began.elapsed());
                 running.activity_finished(&dispatch, result, None);
                 running.activities.finished(&running, &key(&dispatch));
             }
@@ -240,12 +247,11 @@ impl Activities {
         self.start_waiting(&mut self.state.lock(), running);
     }
 
-    /// The result of one activity is no longer wanted.
-    pub(crate) fn cancel(&self, instance: &InstanceId, execution: ExecutionId, task_id: i32) {
+    /// The result of one activity is no longer wanted. False when it is not here.
+    pub(crate) fn cancel(&self, instance: &InstanceId, execution: ExecutionId, task_id: i32) -> bool {
         let state = self.state.lock();
-        if let Some(open) = state.open.get(&(instance.clone(), execution, task_id)) {
-            open.cancelled.cancel();
-        }
+        let open = state.open.get(&(instance.clone(), execution, task_id));
+        open.inspect(|open| open.cancelled.cancel()).is_some()
     }
 
     /// Nobody waits for the activities of an execution any more.
@@ -283,6 +289,18 @@ impl Activities {
     /// About how many bytes the activities take that did not begin.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.state.lock().waiting_bytes
+    }
+
+    /// What did not begin, and since when the oldest of it could have.
+    pub(crate) fn sample(&self, now: Timestamp) -> Waiting {
+        let state = self.state.lock();
+        let oldest = state.waiting.front().map(|first| now.saturating_since(first.scheduled.timestamp));
+        Waiting { count: state.waiting.len(), oldest }
+    }
+
+    /// How many run.
+    pub(crate) fn running(&self) -> usize {
+        self.state.lock().running
     }
 
     /// Activities that run now.

@@ -13,13 +13,16 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use strandline_hub::Refusal;
-use strandline_model::{EntityOutcome, InstanceId};
+use strandline_model::{ActionKind, EntityOutcome, InstanceId};
 use strandline_store::{Batch, StoreError};
 
 use super::Reply;
 use super::log::Pressure;
 use super::running::Running;
+use super::tell::ready_since;
 use crate::dispatch::{Item, Kind, Seat};
+use crate::metrics::histogram::Tally;
+use crate::metrics::hub::HubMetrics;
 use crate::pipeline::{Input, Intake, Offer, PendingFlush, Pipeline, Ticket};
 use crate::worker::{TurnOutcome, TurnRunner};
 
@@ -40,6 +43,8 @@ pub(crate) struct Driver {
     /// When the turn under way began, in nanoseconds of the hub's run; 0: none.
     turn_began: AtomicU64,
     turn_of: Mutex<Option<InstanceId>>,
+    /// Grows while the thread in charge goes round.
+    beats: AtomicU64,
     reported: AtomicBool,
 }
 
@@ -133,6 +138,7 @@ impl Driver {
             generation: AtomicU64::new(0),
             turn_began: AtomicU64::new(0),
             turn_of: Mutex::new(None),
+            beats: AtomicU64::new(0),
             reported: AtomicBool::new(false),
         }
     }
@@ -158,6 +164,11 @@ impl Driver {
 
     pub(crate) fn poke(&self) {
         self.put(|mailbox| mailbox.poked = true);
+    }
+
+    /// Signs of life: not the same after a [`Driver::poke`] that was heard.
+    pub(crate) fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
     }
 
     /// Ends the driver's thread; what waits is dropped.
@@ -261,11 +272,13 @@ impl Driver {
         let mut runner: Option<Box<dyn TurnRunner>> = None;
         let mut runner_version = 0;
         let mut more = true;
+        let mut tallies = Tallies::new(&running.metrics);
         loop {
             let Taken { inputs, handovers, durable } = match self.wait(running, generation, more) {
                 Ok(taken) => taken,
                 Err(exit) => return exit,
             };
+            self.beats.fetch_add(1, Ordering::Relaxed);
             let mut core = self.core.lock();
             self.serve(running, &mut core);
             if runner_version != core.worker_version {
@@ -289,7 +302,7 @@ impl Driver {
                     pipeline.durable(position);
                 }
             }
-            match self.step(running, core, runner.as_deref_mut(), generation) {
+            match self.step(running, core, runner.as_deref_mut(), generation, &mut tallies) {
                 Ok(again) => more = again,
                 Err(exit) => return exit,
             }
@@ -354,11 +367,14 @@ impl Driver {
         mut core: MutexGuard<'a, Core>,
         mut runner: Option<&mut (dyn TurnRunner + 'static)>,
         generation: u64,
+        tallies: &mut Tallies,
     ) -> Result<bool, Exit> {
         let store = &*running.store;
         let intake = self.intake(running, &core)?;
         let now = running.now();
+        let watch = running.watch();
         for pipeline in &mut core.pipelines {
+            pipeline.watch(watch);
             pipeline.run(now, store, &intake)?;
         }
         let slice_end = Instant::now() + TURN_SLICE;
@@ -377,7 +393,8 @@ impl Driver {
             let holds = |id: &InstanceId, execution, seen| {
                 runner.as_deref().is_some_and(|runner| runner.holds(id, execution, seen))
             };
-            let Some(handed_out) = pipeline.next_turn(running.now(), store, &holds, &mut may_begin)? else {
+            let now = running.now();
+            let Some(handed_out) = pipeline.next_turn(now, store, &holds, &mut may_begin)? else {
                 visited += 1;
                 continue;
             };
@@ -387,9 +404,15 @@ impl Driver {
                 running.workers.over_here(running, Kind::Orchestration);
                 break;
             };
-            self.turn_begins(running, &id, generation);
+            let began = self.turn_begins(running, &id, generation);
+            if let Some(since) = ready_since(&handed_out.turn.new) {
+                tallies.waits.observe(nanos(now.saturating_since(since)));
+            }
             drop(core);
+            running.tell_of_turn(&handed_out.turn);
             let outcome = runner.run(handed_out.turn);
+            tallies.turns.observe(running.nanos().saturating_sub(began));
+            count_retries(running, &outcome);
             running.workers.over_here(running, Kind::Orchestration);
             core = self.core.lock();
             let still_in_charge = self.turn_ends(generation);
@@ -397,6 +420,7 @@ impl Driver {
             let Some(pipeline) = pipelines.get_mut(index) else { return Err(Exit::Stopped) };
             pipeline.turn_finished(&id, handed_out.token, outcome, None, &mut || entropy(random));
             if !still_in_charge {
+                tallies.pass_on(&running.metrics);
                 drop(core);
                 self.poke();
                 return Err(Exit::Superseded);
@@ -406,6 +430,7 @@ impl Driver {
                 break;
             }
         }
+        tallies.pass_on(&running.metrics);
         hand_over(running, self, core.pipelines.iter_mut(), false);
         let releases: Vec<_> = core.pipelines.iter_mut().flat_map(Pipeline::take_releases).collect();
         let has_turns = core.pipelines.iter().any(Pipeline::has_turns);
@@ -456,14 +481,16 @@ impl Driver {
         }
     }
 
-    fn turn_begins(&self, running: &Running, id: &InstanceId, generation: u64) {
-        if self.generation.load(Ordering::Acquire) != generation {
-            return;
+    /// Returns when that is, in nanoseconds of the hub's run.
+    fn turn_begins(&self, running: &Running, id: &InstanceId, generation: u64) -> u64 {
+        let now = running.nanos().max(1);
+        if self.generation.load(Ordering::Acquire) == generation {
+            *self.turn_of.lock() = Some(id.clone());
+            self.reported.store(false, Ordering::Relaxed);
+            self.turn_began.store(now, Ordering::Release);
+            running.wake_monitor();
         }
-        *self.turn_of.lock() = Some(id.clone());
-        self.reported.store(false, Ordering::Relaxed);
-        self.turn_began.store(running.nanos().max(1), Ordering::Release);
-        running.wake_monitor();
+        now
     }
 
     /// False when another thread took over meanwhile.
@@ -473,6 +500,38 @@ impl Driver {
             self.turn_began.store(0, Ordering::Release);
         }
         in_charge
+    }
+}
+
+/// What a driver counts of its turns, until it passes it on.
+struct Tallies {
+    turns: Tally,
+    waits: Tally,
+}
+
+impl Tallies {
+    fn new(metrics: &HubMetrics) -> Self {
+        let waits = metrics.schedule_to_start[Kind::Orchestration as usize].tally();
+        Self { turns: metrics.turns.tally(), waits }
+    }
+
+    fn pass_on(&mut self, metrics: &HubMetrics) {
+        metrics.turns.absorb(&mut self.turns);
+        metrics.schedule_to_start[Kind::Orchestration as usize].absorb(&mut self.waits);
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Activities that are done again because they failed.
+fn count_retries(running: &Running, outcome: &TurnOutcome) {
+    for id in &outcome.retries {
+        let again = outcome.actions.iter().find(|action| action.id == *id);
+        if let Some(ActionKind::ScheduleTask { name, .. }) = again.map(|action| &action.kind) {
+            running.metrics.activities.of(name).retries.add(1);
+        }
     }
 }
 

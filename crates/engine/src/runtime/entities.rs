@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -12,6 +13,7 @@ use tokio::runtime::Handle;
 use super::pool::ActivityPool;
 use super::running::Running;
 use crate::dispatch::{Kind, Seat};
+use crate::metrics::Waiting;
 use crate::pipeline::EntityDispatch;
 use crate::worker::Worker;
 
@@ -29,7 +31,8 @@ struct State {
     worker: Option<Arc<dyn Worker>>,
     /// In lower case, as the names of entities are.
     served: BTreeSet<String>,
-    waiting: VecDeque<EntityDispatch>,
+    /// With when they came.
+    waiting: VecDeque<(Instant, EntityDispatch)>,
     running: usize,
     closed: bool,
 }
@@ -52,10 +55,10 @@ impl Entities {
         state.worker = worker;
         let State { waiting, served, .. } = &mut *state;
         let (kept, others): (VecDeque<_>, VecDeque<_>) =
-            waiting.drain(..).partition(|dispatch| served.contains(dispatch.batch.entity.name()));
+            waiting.drain(..).partition(|(_, dispatch)| served.contains(dispatch.batch.entity.name()));
         *waiting = kept;
         self.start_waiting(&mut state, running);
-        others.into()
+        others.into_iter().map(|(_, dispatch)| dispatch).collect()
     }
 
     /// Takes a batch that the worker serves; gives back one that it does not.
@@ -71,7 +74,7 @@ impl Entities {
         if !state.served.contains(dispatch.batch.entity.name()) {
             return Err(dispatch);
         }
-        state.waiting.push_back(dispatch);
+        state.waiting.push_back((Instant::now(), dispatch));
         self.start_waiting(&mut state, running);
         Ok(())
     }
@@ -99,10 +102,13 @@ impl Entities {
     }
 
     fn start_next(&self, state: &mut State, running: &Arc<Running>) {
-        let (Some(worker), Some(dispatch)) = (state.worker.clone(), state.waiting.pop_front()) else {
+        let (Some(worker), Some((since, dispatch))) = (state.worker.clone(), state.waiting.pop_front())
+        else {
             return;
         };
         state.running += 1;
+        running.metrics.began(Kind::Entity, since.elapsed());
+        running.tell_of_operations(&dispatch);
         let running = Arc::downgrade(running);
         self.pool.spawn(async move {
             let EntityDispatch { at, id, token, batch } = dispatch;
@@ -120,6 +126,18 @@ impl Entities {
         self.state.lock().running -= 1;
         running.workers.over_here(running, Kind::Entity);
         self.start_waiting(&mut self.state.lock(), running);
+    }
+
+    /// What did not begin.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let state = self.state.lock();
+        let oldest = state.waiting.front().map(|(since, _)| since.elapsed());
+        Waiting { count: state.waiting.len(), oldest }
+    }
+
+    /// How many batches run.
+    pub(crate) fn running(&self) -> usize {
+        self.state.lock().running
     }
 
     /// Hands out nothing more; true once nothing runs.

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use strandline_store::{Batch, Store, StoreError};
 
 use super::driver::Driver;
+use super::health::StoreProblem;
+use crate::metrics::Metrics;
 
 #[derive(Debug)]
 pub(crate) struct LogWriter {
@@ -19,6 +21,8 @@ pub(crate) struct LogWriter {
     /// The durable end moved, or the log failed.
     progress: Condvar,
     pressure: AtomicU8,
+    /// The last attempt to append found no space.
+    full: AtomicBool,
     /// Bytes of batches that are queued and not yet appended.
     queued_bytes: AtomicU64,
     flush_above: u64,
@@ -75,6 +79,7 @@ impl LogWriter {
             work: Condvar::new(),
             progress: Condvar::new(),
             pressure: AtomicU8::new(Pressure::None as u8),
+            full: AtomicBool::new(false),
             queued_bytes: AtomicU64::new(0),
             flush_above,
             refuse_above,
@@ -134,6 +139,17 @@ impl LogWriter {
         }
     }
 
+    /// Why nothing can be appended, if so.
+    pub(crate) fn problem(&self) -> Option<StoreProblem> {
+        if self.queue.lock().failed {
+            Some(StoreProblem::NotOpen)
+        } else if self.full.load(Ordering::Relaxed) {
+            Some(StoreProblem::Full)
+        } else {
+            (self.pressure() == Pressure::Refuse).then_some(StoreProblem::Behind)
+        }
+    }
+
     /// Measures how much of the log waits for flushes.
     pub(crate) fn measure(&self, store: &dyn Store) -> Pressure {
         let untrimmed = store.log_usage().untrimmed_bytes;
@@ -150,7 +166,13 @@ impl LogWriter {
 
     /// The writer's thread. Ends when closed and empty, or at the first failure: a sync is never
     /// retried.
-    pub(crate) fn run(&self, store: &dyn Store, on_pressure: impl Fn(), on_failure: impl FnOnce(String)) {
+    pub(crate) fn run(
+        &self,
+        store: &dyn Store,
+        metrics: &Metrics,
+        on_pressure: impl Fn(),
+        on_failure: impl FnOnce(String),
+    ) {
         let mut group: Vec<Batch> = Vec::new();
         let mut owners: Vec<Arc<Driver>> = Vec::new();
         loop {
@@ -176,8 +198,10 @@ impl LogWriter {
             let mut complained = false;
             let taken = group.len() as u64;
             let bytes: usize = group.iter().map(|b| b.records.len()).sum();
+            let mut began = Instant::now();
             while let Err(error) = self.attempt(store, &mut group, &mut owners) {
                 if let StoreError::Full(reason) = &error {
+                    self.full.store(true, Ordering::Relaxed);
                     // Nothing was written and no sync failed: it may work once there is room.
                     if !complained {
                         tracing::error!(reason, "no space for the log: everything waits until there is");
@@ -185,6 +209,7 @@ impl LogWriter {
                     complained = true;
                     on_pressure();
                     if self.pause(RETRY) {
+                        began = Instant::now();
                         continue;
                     }
                     return;
@@ -194,6 +219,11 @@ impl LogWriter {
                 on_failure(error.to_string());
                 return;
             }
+            if complained {
+                self.full.store(false, Ordering::Relaxed);
+            }
+            metrics.commit.observe_time(began.elapsed());
+            metrics.commit_batches.observe(taken);
             self.queued_bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
             self.acknowledge(&group, &owners, taken);
             group.clear();

@@ -5,14 +5,16 @@ mod clock;
 mod driver;
 mod entities;
 mod flush;
+mod health;
 mod log;
 mod node;
 mod pool;
 mod query;
 mod running;
+mod tell;
 mod workers;
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,12 +23,15 @@ use strandline_store::StoreError;
 use tokio::runtime::Handle;
 
 pub use activities::RunningActivity;
+pub use health::{HubHealth, NodeHealth, StoreProblem};
 pub use node::{Hub, Node, Opener};
 pub use pool::ActivityPool;
 pub use query::{EntityPage, InstancePage, ListError};
+pub use tell::LIFECYCLE;
 pub use workers::{Completed, Connection, Work, WorkItem};
 
 use crate::dispatch::DispatchConfig;
+use crate::metrics::Metrics;
 use crate::pipeline::{Answer, PipelineConfig};
 
 /// Where an answer goes.
@@ -41,6 +46,8 @@ pub struct NodeOptions {
     pub flush_log_bytes: u64,
     /// Bytes of log above which new work is refused until a flush is done.
     pub refuse_log_bytes: u64,
+    /// Whether the log shows inputs, outputs and reasons. Otherwise it says how many characters they have.
+    pub log_payloads: bool,
 }
 
 impl Default for NodeOptions {
@@ -49,6 +56,7 @@ impl Default for NodeOptions {
             flush_interval: Duration::from_secs(4),
             flush_log_bytes: 64 << 20,
             refuse_log_bytes: 256 << 20,
+            log_payloads: false,
         }
     }
 }
@@ -126,6 +134,8 @@ pub enum CallError {
 pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     pub(crate) flush: flush::FlushSignal,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log_payloads: bool,
     failures: Mutex<mpsc::Sender<node::Event>>,
 }
 

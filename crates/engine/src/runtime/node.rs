@@ -11,15 +11,17 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use strandline_hub::{Command, Start};
 use strandline_model::{ExecutionId, InstanceId, Timestamp};
-use strandline_store::{HubInfo, Store, StoreError};
+use strandline_store::{HubInfo, Store, StoreError, StoreStats};
 use tokio::sync::{oneshot, watch};
 
 use super::activities::RunningActivity;
 use super::flush;
+use super::health::{HubHealth, NodeHealth, StoreProblem};
 use super::log::LogWriter;
 use super::pool::spawn_named;
 use super::running::Running;
 use super::{CallError, HubOptions, NodeOptions, OpenError, Shared};
+use crate::metrics::Metrics;
 use crate::pipeline::{Answer, Counters, Input, Read};
 use crate::worker::Worker;
 
@@ -39,10 +41,10 @@ pub(crate) enum Event {
 /// A running store and its hubs. Dropping it stops everything without a final flush: nothing
 /// acknowledged is lost.
 pub struct Node {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     opener: Opener,
     options: NodeOptions,
     shared: Arc<Shared>,
@@ -99,8 +101,13 @@ impl Node {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
         let store = opener()?;
         let (events, heard) = mpsc::channel();
-        let shared =
-            Shared { runtime, flush: flush::FlushSignal::default(), failures: Mutex::new(events.clone()) };
+        let shared = Shared {
+            runtime,
+            flush: flush::FlushSignal::default(),
+            metrics: Arc::new(Metrics::new()),
+            log_payloads: options.log_payloads,
+            failures: Mutex::new(events.clone()),
+        };
         let inner = Arc::new(Inner {
             opener,
             options,
@@ -171,7 +178,10 @@ impl Inner {
         self.shared.flush.open();
         let log_thread = thread("strandline-log", {
             let (log, store, shared) = (log.clone(), store.clone(), self.shared.clone());
-            move || log.run(&*store, || shared.flush.ask(), |reason| shared.fail(number, reason))
+            move || {
+                let failed = |reason| shared.fail(number, reason);
+                log.run(&*store, &shared.metrics, || shared.flush.ask(), failed);
+            }
         });
         let flush_thread = thread("strandline-flush", {
             let (log, store, shared) = (log.clone(), store.clone(), self.shared.clone());
@@ -186,7 +196,30 @@ impl Inner {
         Incarnation { number, store, log, log_thread, flush_thread }
     }
 
-    fn running(&self) -> Vec<Arc<Running>> {
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(super) fn health(&self) -> NodeHealth {
+        let store = match &*self.incarnation.lock() {
+            Some(current) => current.log.problem(),
+            None => Some(StoreProblem::NotOpen),
+        };
+        let health = |state: &Arc<HubState>| {
+            let HubInfo { name, partitions, .. } = state.info.clone();
+            let running = if state.running().is_some() { partitions } else { 0 };
+            HubHealth { name, partitions, running }
+        };
+        NodeHealth { store, hubs: self.hubs.lock().iter().map(health).collect() }
+    }
+
+    /// What the store has counted, and how many bytes of log wait for the tables.
+    pub(super) fn store_use(&self) -> (StoreStats, u64) {
+        let store = self.incarnation.lock().as_ref().map(|current| current.store.clone());
+        store.map(|store| (store.stats(), store.log_usage().untrimmed_bytes)).unwrap_or_default()
+    }
+
+    pub(super) fn running(&self) -> Vec<Arc<Running>> {
         self.hubs.lock().iter().filter_map(|h| h.running()).collect()
     }
 

@@ -22,6 +22,8 @@ use super::pool::spawn_named;
 use super::workers::Workers;
 use super::{HubOptions, Shared};
 use crate::dispatch::{Item, Kind, Line, Seat};
+use crate::metrics::CustomMetrics;
+use crate::metrics::hub::HubMetrics;
 use crate::pipeline::{ActivityDispatch, Input, Pipeline, Release};
 use crate::worker::{ActivityResult, Clock, Worker};
 
@@ -51,6 +53,7 @@ pub(crate) struct Running {
     /// Threads that finish a slow turn without being in charge.
     slow_turns: AtomicUsize,
     shared: Arc<Shared>,
+    pub(crate) metrics: Arc<HubMetrics>,
     /// Which opening of the store this is.
     incarnation: u64,
     /// What marks this store's continuation tokens.
@@ -96,6 +99,7 @@ impl Running {
         let entities = Entities::new(shared.runtime.clone(), options.entities_max);
         let workers = Workers::new(shared.runtime.clone(), options.dispatch);
         let secret = store.secret()?;
+        let metrics = shared.metrics.hub(&info.name);
         let running = Arc::new(Self {
             info,
             secret,
@@ -114,6 +118,7 @@ impl Running {
             options,
             slow_turns: AtomicUsize::new(0),
             shared,
+            metrics,
             incarnation,
         });
         let drivers: Vec<_> =
@@ -134,6 +139,15 @@ impl Running {
 
     pub(crate) fn enter_runtime(&self) -> tokio::runtime::EnterGuard<'_> {
         self.shared.runtime.enter()
+    }
+
+    /// What activities count on their own account.
+    pub(crate) fn custom_metrics(&self) -> &CustomMetrics {
+        self.shared.metrics.custom()
+    }
+
+    pub(crate) fn log_payloads(&self) -> bool {
+        self.shared.log_payloads
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -277,8 +291,11 @@ impl Running {
                     }
                 }
                 Release::Claimed(claimed) => self.workers.claimed(self, claimed),
+                Release::Fact(fact) => self.tell(fact),
                 Release::CancelActivity { instance, execution, task_id } => {
-                    self.activities.cancel(&instance, execution, task_id);
+                    if self.activities.cancel(&instance, execution, task_id) {
+                        self.tell_of_abort(&instance, execution, task_id);
+                    }
                 }
                 Release::Ended { instance, execution } => self.activities.ended(&instance, execution),
                 Release::Killed { instance, execution } => {
@@ -383,7 +400,10 @@ impl Running {
             if let Some(running) = running.upgrade()
                 && running.slow_turn_runs(&instance)
             {
-                tracing::error!(%instance, "an orchestrator's turn takes more than 10 s: it blocks or loops");
+                tracing::error!(
+                    instance = instance.as_str(),
+                    "an orchestrator's turn takes more than 10 s: it blocks or loops"
+                );
             }
         });
     }

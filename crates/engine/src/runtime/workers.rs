@@ -7,18 +7,21 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use strandline_hub::Reply;
 use strandline_model::{
-    Action, ActionKind, Completion, EntityOutcome, ExecutionId, FailureDetails, InstanceId, Origin, Timestamp,
+    Action, ActionKind, Completion, EntityOutcome, EventKind, ExecutionId, FailureDetails, InstanceId,
+    Origin, Timestamp,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::driver::HandoverKind;
 use super::running::Running;
+use super::tell::ready_since;
 use super::{CallError, Hub};
 use crate::dispatch::{
     ConnectedWorker, ConnectionId, DispatchConfig, Dispatcher, Item, ItemKey, Kind, Lease, Line, Order,
-    OutMax, PartError, Poison, Returned, Seat, Token, WorkerProfile,
+    OutMax, PartError, Poison, Redelivered, Returned, Seat, Token, WorkerProfile,
 };
+use crate::metrics::Waiting;
 use crate::pipeline::{ActivityDispatch, Answer, Claimed, ClaimedWork, Offer};
 use crate::worker::{ActivityResult, EntityBatch, Turn, TurnOutcome};
 
@@ -81,6 +84,16 @@ pub(crate) struct Workers {
     changed: Arc<Notify>,
 }
 
+/// Workers elsewhere at one moment.
+pub(crate) struct WorkersSample {
+    pub(crate) workers: usize,
+    /// Activities that wait for one of them.
+    pub(crate) activities: Waiting,
+    /// What is out to them, by kind.
+    pub(crate) out: [usize; 3],
+    pub(crate) redelivered: Redelivered,
+}
+
 struct State {
     dispatcher: Dispatcher,
     channels: BTreeMap<ConnectionId, mpsc::UnboundedSender<WorkItem>>,
@@ -121,6 +134,11 @@ impl Workers {
                     running.hand(partition, id, HandoverKind::Claim { name, version, claim: token.0 });
                 }
                 Order::Send { connection, token, activity } => {
+                    let waited = now.saturating_since(activity.scheduled.timestamp);
+                    running.metrics.began(Kind::Activity, waited);
+                    let mut workers = state.dispatcher.workers();
+                    let worker = workers.find(|worker| worker.connection == connection);
+                    running.tell_of_start(&activity, worker.map(|worker| worker.profile.id.as_str()));
                     state.send(connection, WorkItem { token, work: Work::Activity(Box::new(activity)) });
                 }
                 Order::GiveBack { partition, id, claimed } => {
@@ -183,6 +201,11 @@ impl Workers {
                 ClaimedWork::Entity(out) => Work::Entity(Box::new(out.batch)),
             });
             if let (Some(connection), Some(work)) = (connection, work) {
+                if let Work::Turn(turn) = &work
+                    && let Some(since) = ready_since(&turn.new)
+                {
+                    running.metrics.began(Kind::Orchestration, now.saturating_since(since));
+                }
                 state.send(connection, WorkItem { token: Token(claimed.claim), work });
             }
         });
@@ -202,6 +225,28 @@ impl Workers {
     /// Takes out what waits and is served here from now on.
     pub(crate) fn withdraw(&self, serves: impl Fn(&Line) -> bool) -> Vec<Item> {
         self.state.lock().dispatcher.withdraw(serves)
+    }
+
+    pub(crate) fn sample(&self, now: Timestamp) -> WorkersSample {
+        let state = self.state.lock();
+        let dispatcher = &state.dispatcher;
+        let of_activities = dispatcher.waiting().filter(|(line, _)| line.kind == Kind::Activity);
+        let oldest = dispatcher.oldest(Kind::Activity).and_then(|item| match item {
+            Item::Activity(activity) => Some(now.saturating_since(activity.scheduled.timestamp)),
+            Item::Offer { .. } => None,
+        });
+        let mut sample = WorkersSample {
+            workers: dispatcher.workers().count(),
+            activities: Waiting { count: of_activities.map(|(_, count)| count).sum(), oldest },
+            out: [0; 3],
+            redelivered: dispatcher.redelivered(),
+        };
+        for worker in dispatcher.workers() {
+            for (sum, count) in sample.out.iter_mut().zip(worker.in_flight) {
+                *sum += count;
+            }
+        }
+        sample
     }
 
     pub(crate) fn waiting_bytes(&self) -> usize {
@@ -244,7 +289,7 @@ impl State {
         let elsewhere = self.dispatcher.names(line.kind);
         let names = served.iter().flatten().map(String::as_str).chain(elsewhere);
         let nearest = crate::nearest(&line.name, names);
-        tracing::warn!(kind = ?line.kind, name = %line.name, version = ?line.version, ?nearest,
+        tracing::warn!(kind = ?line.kind, name = line.name, version = ?line.version, ?nearest,
             "no worker serves this: it waits");
         self.reported.insert(line);
     }
@@ -395,6 +440,9 @@ impl Hub {
                 None => outcome,
             };
             if let (Item::Offer { partition, offer }, Some(claimed)) = (lease.item, lease.claimed) {
+                if let Some(sent) = lease.sent {
+                    running.metrics.turns.observe_time(running.now().saturating_since(sent));
+                }
                 running.hand(partition, offer.id, HandoverKind::Turn(claimed, outcome, Some(reply)));
             }
         })
@@ -409,6 +457,10 @@ impl Hub {
     ) -> Result<Completed, CallError> {
         self.complete(token, Kind::Activity, |running, lease, reply| {
             if let Item::Activity(activity) = lease.item {
+                if let EventKind::TaskScheduled(task) = activity.scheduled.kind() {
+                    let time = lease.sent.map_or(Duration::ZERO, |sent| running.now().saturating_since(sent));
+                    running.metrics.activity_ran(&task.name, result.is_ok(), time);
+                }
                 running.activity_finished(&activity, result, Some(reply));
             }
         })

@@ -79,7 +79,7 @@ impl TurnRunner for ChainRunner {
                 trace: None,
             }
         };
-        TurnOutcome { actions: vec![Action { id, kind }], custom_status: None, span: None }
+        TurnOutcome { actions: vec![Action { id, kind }], ..TurnOutcome::default() }
     }
 
     fn forget(&mut self, instance: &InstanceId) {

@@ -98,7 +98,7 @@ impl Pipe {
     pub(crate) fn turn(&mut self, actions: Vec<(i32, ActionKind)>) -> usize {
         let HandedOut { token, turn } = self.next_turn().expect("a turn is ready");
         let actions = actions.into_iter().map(|(id, kind)| Action { id, kind }).collect();
-        let outcome = TurnOutcome { actions, custom_status: None, span: None };
+        let outcome = TurnOutcome { actions, ..TurnOutcome::default() };
         let entropy = self.entropy() << 64;
         self.pipeline.turn_finished(&turn.instance, token, outcome, None, &mut || entropy);
         self.work();

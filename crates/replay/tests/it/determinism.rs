@@ -283,7 +283,7 @@ fn after_a_rewind_the_code_may_part_from_the_history() {
     ] {
         let outcome = mend(&[Activity("a"), Timer], new);
         let part = Action { id: -1, kind: ActionKind::Part { from } };
-        assert_eq!(outcome, Outcome { actions: vec![part], custom_status: None }, "{new:?}");
+        assert_eq!(outcome, Outcome { actions: vec![part], ..Outcome::default() }, "{new:?}");
     }
 }
 

@@ -181,7 +181,7 @@ fn turn_outcome(
         custom_status => Some(custom_status),
     };
     let span = response.orchestration_trace_context.map(trace::span_from_wire);
-    Ok(TurnOutcome { actions, custom_status, span })
+    Ok(TurnOutcome { actions, custom_status, span, ..TurnOutcome::default() })
 }
 
 /// Each action that leaves an event needs an id of its own.

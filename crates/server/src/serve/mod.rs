@@ -1,6 +1,7 @@
 //! `strandline serve`: task hubs for workers and clients in any language.
 
 mod begun;
+mod lifecycle;
 pub(crate) mod listen;
 mod server;
 mod tls;
@@ -14,6 +15,7 @@ use crate::config::{ConfigArgs, ConfigError, Scope, ServerFlags};
 use crate::exit::Failure;
 use crate::hubs::UnknownHub;
 use crate::keys::SecretFile;
+use crate::logging;
 use crate::settings::{ServerSettings, Settings};
 use crate::signals;
 
@@ -36,8 +38,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let stop = signals::asked_to_stop()?;
-    let ServerSettings { dir, listen, create_hubs, keys: _, insecure } = settings.server.clone();
-    let directory = match settings.hub.directory(&dir).open().await {
+    logging::configure(&settings.log)?;
+    let grace = settings.shutdown.grace;
+    let ServerSettings { dir, listen, create_hubs, keys: _, insecure, .. } = settings.server.clone();
+    let directory = settings.hub.directory(&dir).log_payloads(settings.log.payloads);
+    let directory = match directory.open().await {
         Ok(directory) => directory,
         Err(error) => anyhow::bail!("{error:#} (--dir PATH names another directory)"),
     };
@@ -60,8 +65,5 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     for address in server.addresses() {
         println!("listening on {address}");
     }
-    stop.await;
-    signals::exit_at_the_second();
-    server.stop().await;
-    directory.close().await.map_err(|error| anyhow::anyhow!("{error:#}"))
+    lifecycle::until_stopped(server, directory, stop, grace).await
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::middleware;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use strandline::DataDirectory;
@@ -18,6 +19,7 @@ use super::tls::Encryption;
 use crate::access::Access;
 use crate::grpc;
 use crate::hubs::{Hubs, UnknownHub};
+use crate::metrics;
 use crate::settings::Settings;
 use crate::web::{self, App};
 
@@ -25,7 +27,8 @@ use crate::web::{self, App};
 pub struct Server {
     addresses: Vec<SocketAddr>,
     stopping: CancellationToken,
-    serving: JoinHandle<()>,
+    serving: Vec<JoinHandle<()>>,
+    app: App,
 }
 
 /// Whether clients may ask for the services' descriptions.
@@ -64,14 +67,26 @@ impl Server {
         let access = access.configured(&settings.auth)?;
         let ports = Ports { limits: settings.limits.clone(), encryption: Encryption::open(&settings.tls)? };
         let app = App::new(hubs.clone(), access.clone(), Arc::new(settings), stopping.clone());
-        let grpc = grpc::routes(hubs, stopping.clone(), reflection, ports.limits.message_bytes_max)
-            .await?
-            .prepare()
-            .into_axum_router();
-        let grpc = grpc.layer(access.layer(|request| request.get::<Peer>().map(|peer| peer.address)));
-        let routes = web::guarded(app.clone(), one_port(grpc, web::routes(app)));
-        let serving = tokio::spawn(listen::serve(listeners, Arc::new(ports), routes, stopping.clone()));
-        Ok(Self { addresses, stopping, serving })
+        let grpc = grpc::routes(&app, reflection).await?.prepare().into_axum_router();
+        let grpc = grpc
+            .layer(access.layer(|request| request.get::<Peer>().map(|peer| peer.address)))
+            .layer(middleware::from_fn_with_state(app.metrics.requests().clone(), metrics::grpc));
+        let mut serving = Vec::new();
+        if let Some(at) = app.settings.server.metrics_listen {
+            // Whoever scrapes from inside the network seldom has the certificates.
+            let plain = Ports { limits: ports.limits.clone(), encryption: None };
+            let routes = web::ops::monitoring(app.clone());
+            let listeners = vec![listen::bind(at).await?];
+            serving.push(tokio::spawn(listen::serve(listeners, Arc::new(plain), routes, stopping.clone())));
+        }
+        let routes = web::guarded(app.clone(), one_port(grpc, web::routes(app.clone())));
+        serving.push(tokio::spawn(listen::serve(listeners, Arc::new(ports), routes, stopping.clone())));
+        Ok(Self { addresses, stopping, serving, app })
+    }
+
+    /// Whether it takes new work and gets it done.
+    pub fn is_ready(&self) -> bool {
+        self.app.is_ready()
     }
 
     /// Where it listens.
@@ -82,7 +97,7 @@ impl Server {
     /// Ends streams and connections. The hubs go on.
     pub async fn stop(self) {
         self.stopping.cancel();
-        let _ = self.serving.await;
+        futures::future::join_all(self.serving).await;
     }
 }
 

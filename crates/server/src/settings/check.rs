@@ -22,9 +22,12 @@ pub struct Impossible {
 impl Settings {
     /// All settings that can't be as they are.
     pub fn check(&self) -> Vec<Impossible> {
-        let Self { server, limits, auth, tls, hub, .. } = self;
-        let rules: [(&'static str, bool, &dyn Fn() -> String); 7] = [
+        let Self { server, limits, auth, tls, hub, log, .. } = self;
+        let rules: [(&'static str, bool, &dyn Fn() -> String); 8] = [
             ("server.listen", !server.listen.is_empty(), &|| "must name at least one address".to_owned()),
+            ("log.level", crate::logging::is_filter(&log.level), &|| {
+                "must be error, warn, info, debug, trace or off, or a list like info,TARGET=LEVEL".to_owned()
+            }),
             ("hub.name", is_hub_name(&hub.name), &|| {
                 format!("must be 1 to {HUB_NAME_MAX} of A-Z a-z 0-9 _ -")
             }),

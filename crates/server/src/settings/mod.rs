@@ -12,6 +12,7 @@ mod jwt;
 mod limits;
 mod log;
 mod server;
+mod shutdown;
 mod source;
 mod time;
 mod tls;
@@ -28,8 +29,9 @@ pub use check::Impossible;
 pub use hub::{HubSettings, OverridableStates};
 pub use jwt::Jwt;
 pub use limits::Limits;
-pub use log::Log;
+pub use log::{Log, LogFormat};
 pub use server::ServerSettings;
+pub use shutdown::Shutdown;
 pub use source::{Source, Sources};
 pub use tls::Tls;
 
@@ -53,6 +55,8 @@ pub struct Settings {
     pub call_http: CallHttp,
     /// What it tells its operator.
     pub log: Log,
+    /// How it stops.
+    pub shutdown: Shutdown,
     /// Where each of them was said.
     #[serde(skip)]
     pub sources: Sources,

@@ -16,6 +16,8 @@ pub struct ServerSettings {
     pub dir: PathBuf,
     /// Addresses and ports to listen on.
     pub listen: Vec<SocketAddr>,
+    /// A further address and port for monitoring alone: metrics and probes, without keys for whoever reaches it.
+    pub metrics_listen: Option<SocketAddr>,
     /// Whether hubs are created when somebody first names them.
     pub create_hubs: bool,
     /// The file with the access keys; `keys.json` in the directory unless said otherwise.
@@ -30,6 +32,7 @@ impl Default for ServerSettings {
         Self {
             dir: PathBuf::from("./.strandline"),
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 7071))],
+            metrics_listen: None,
             create_hubs: false,
             keys: None,
             insecure: false,

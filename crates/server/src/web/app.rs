@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::hubs::Hubs;
+use crate::metrics::ServerMetrics;
 use crate::settings::Settings;
 
 /// A server, as handlers of HTTP requests see it. Cheap to clone.
@@ -16,6 +17,7 @@ pub(crate) struct Inner {
     pub(crate) hubs: Arc<Hubs>,
     pub(crate) access: Access,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) metrics: ServerMetrics,
     /// Fires when the server stops: waits and streams end.
     pub(crate) stopping: CancellationToken,
 }
@@ -27,7 +29,8 @@ impl App {
         settings: Arc<Settings>,
         stopping: CancellationToken,
     ) -> Self {
-        Self(Arc::new(Inner { hubs, access, settings, stopping }))
+        let metrics = ServerMetrics::new(hubs.node());
+        Self(Arc::new(Inner { hubs, access, settings, metrics, stopping }))
     }
 }
 

@@ -15,11 +15,13 @@ mod app;
 mod body;
 mod durable;
 mod front;
-mod ops;
+pub(crate) mod ops;
 mod query;
 
 use axum::Router;
 use axum::middleware;
+
+use crate::metrics;
 
 pub(crate) use app::App;
 
@@ -35,5 +37,6 @@ pub(crate) fn routes(app: App) -> Router {
         .merge(api::routes())
         .layer(middleware::from_fn_with_state(app.clone(), admit::identify));
     // Probes come without a key.
-    judged.merge(ops::routes()).with_state(app)
+    let counted = middleware::from_fn_with_state(app.metrics.requests().clone(), metrics::http);
+    judged.merge(ops::routes(&app)).layer(counted).with_state(app)
 }

@@ -20,6 +20,12 @@ impl Query {
         named.map(|(_, value)| value.as_str()).filter(|value| !value.trim().is_empty())
     }
 
+    /// The parameter is there, with a value or without, and does not say `false`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let mut named = self.0.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        named.any(|(_, value)| !value.trim().eq_ignore_ascii_case("false"))
+    }
+
     /// A parameter's value.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         let values: Vec<_> = self.all(name).collect();

@@ -107,6 +107,12 @@ impl RemoteHub {
         WorkerBuilder::remote(RemoteWork::of(self.clone()))
     }
 
+    /// What the activities of this hub's worker count on their own account: to be registered with
+    /// `Registry::register_collector`.
+    pub fn metrics(&self) -> strandline_engine::metrics::CustomMetrics {
+        self.remote.running.metrics().clone()
+    }
+
     /// Stops the worker: it takes nothing more and has up to 30 seconds to finish what it has in hand.
     /// The rest goes to others.
     pub async fn close(&self) -> Result<()> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use strandline_engine::metrics::CustomMetrics;
 use strandline_engine::runtime::RunningActivity;
 use strandline_model::InstanceId;
 
@@ -13,6 +14,7 @@ pub(super) type Progress = Arc<Mutex<Option<String>>>;
 #[derive(Default)]
 pub(super) struct RunningActivities {
     state: Mutex<State>,
+    metrics: CustomMetrics,
 }
 
 #[derive(Default)]
@@ -34,6 +36,11 @@ impl RunningActivities {
         state.next += 1;
         state.running.insert(number, (instance, task_id, progress));
         Listed { number, activities: self.clone() }
+    }
+
+    /// Where they count on their own account.
+    pub(super) fn metrics(&self) -> &CustomMetrics {
+        &self.metrics
     }
 
     pub(super) fn list(&self) -> Vec<RunningActivity> {

@@ -198,6 +198,7 @@ impl Call {
             trace: None,
             cancelled: self.cancelled.clone(),
             progress: Arc::default(),
+            metrics: Default::default(),
         }
     }
 }

@@ -43,6 +43,7 @@ pub(crate) fn work(name: &str, input: Option<&str>) -> ActivityWork {
         tags: BTreeMap::from([("gpu".to_owned(), "1".to_owned())]),
         cancelled: CancellationToken::new(),
         progress: Arc::new(Mutex::new(None)),
+        metrics: Default::default(),
         trace: None,
     }
 }

@@ -73,6 +73,7 @@ impl Node {
                 // There may be much to free.
                 inner.shared.runtime.spawn_blocking(move || running.clear());
             }
+            inner.shared.metrics.forget(name);
             inner.told(current, current.store.delete_hub(name))
         })
     }

@@ -37,6 +37,7 @@ pub(super) async fn handle(session: &Session, token: String, request: wire::Acti
         // The server has no word for a result that nobody wants any more, but for the end of the stream.
         cancelled: session.lost.child_token(),
         progress,
+        metrics: worker.running.metrics().clone(),
     };
     let (done, result) = oneshot::channel();
     let rust = worker.rust.clone();
