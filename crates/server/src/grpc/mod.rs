@@ -26,7 +26,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-pub(crate) use waits::Waits;
+pub(crate) use waits::{Waits, displaced};
 
 use crate::hubs::Hubs;
 use crate::serve::Reflection;

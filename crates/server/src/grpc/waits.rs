@@ -21,7 +21,7 @@ pub(crate) struct Waits {
 }
 
 /// A place among the calls that wait.
-pub(super) struct Wait {
+pub(crate) struct Wait {
     /// Fires when a newer call needs the place.
     pub(super) displaced: CancellationToken,
     _left: DropGuard,
@@ -29,7 +29,7 @@ pub(super) struct Wait {
 
 impl Waits {
     /// Takes a place; the oldest call loses its own if there are too many.
-    pub(super) fn enter(&self) -> Wait {
+    pub(crate) fn enter(&self) -> Wait {
         let displaced = CancellationToken::new();
         let mut open = self.open.lock();
         open.retain(|call| !call.is_cancelled());
@@ -45,7 +45,7 @@ impl Waits {
 }
 
 /// Returns when a newer call takes the place; without one, never.
-pub(super) async fn displaced(wait: Option<&Wait>) {
+pub(crate) async fn displaced(wait: Option<&Wait>) {
     match wait {
         Some(wait) => wait.displaced.cancelled().await,
         None => std::future::pending().await,

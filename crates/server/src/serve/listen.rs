@@ -45,6 +45,8 @@ pub(crate) struct Ports {
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
+    /// Where it arrives.
+    pub(crate) local: SocketAddr,
     pub(crate) waits: Waits,
 }
 
@@ -114,6 +116,7 @@ async fn connection(
     let Ports { limits, encryption } = &*ports;
     // Small messages go back and forth: none may wait for company.
     let _ = stream.set_nodelay(true);
+    let Ok(local) = stream.local_addr() else { return };
     let begins = async {
         Begun::read(match encryption {
             None => Either::Left(stream),
@@ -134,7 +137,7 @@ async fn connection(
         }
         Err(_) => return,
     };
-    let from = Peer { address: peer, waits: Waits::default() };
+    let from = Peer { address: peer, local, waits: Waits::default() };
     let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(from.clone());
         request.map(axum::body::Body::new)

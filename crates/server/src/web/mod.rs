@@ -16,6 +16,8 @@ mod body;
 mod durable;
 mod front;
 pub(crate) mod ops;
+mod host;
+mod ops;
 mod query;
 
 use axum::Router;

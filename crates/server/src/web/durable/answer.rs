@@ -25,18 +25,34 @@ pub(super) fn empty(status: StatusCode) -> Response {
 
 /// An answer in JSON, its keys in the order of the type's fields.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(bytes) => {
-            let mut response = Response::new(Body::from(bytes));
-            *response.status_mut() = status;
-            response.headers_mut().insert(header::CONTENT_TYPE, JSON);
-            response
-        }
-        Err(error) => {
-            tracing::error!(%error, "an answer could not be written");
-            empty(StatusCode::INTERNAL_SERVER_ERROR)
-        }
+    match bytes(body) {
+        Ok(bytes) => written(status, Body::from(bytes)),
+        Err(problem) => problem.into_response(),
     }
+}
+
+/// What an answer holds, as JSON.
+pub(super) fn bytes(body: &impl Serialize) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(body).map_err(|error| {
+        tracing::error!(%error, "an answer could not be written");
+        Problem::Empty(StatusCode::INTERNAL_SERVER_ERROR)
+    })
+}
+
+/// An answer whose JSON is written already.
+pub(super) fn written(status: StatusCode, json: Body) -> Response {
+    let mut response = Response::new(json);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+/// A page of a list, and where the next one begins, if there is one.
+pub(super) fn page(entries: &impl Serialize, token: Option<String>) -> Response {
+    let mut response = json(StatusCode::OK, entries);
+    let token = token.and_then(|token| HeaderValue::try_from(token).ok());
+    response.headers_mut().insert(super::CONTINUATION, token.unwrap_or(HeaderValue::from_static("")));
+    response
 }
 
 /// Why a request is not carried out.

@@ -9,21 +9,26 @@
 
 mod answer;
 mod control;
+mod history;
+mod instances;
+mod payload;
+mod purge;
 mod route;
+mod start;
+mod status;
+mod trace;
 mod urls;
 
 use std::net::SocketAddr;
-
-mod history;
-mod payload;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderName, StatusCode, header};
 use strandline_engine::runtime::Hub;
+use strandline_hub::query::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
 
 use self::answer::Problem;
 use self::route::{Match, Segments};
@@ -36,6 +41,8 @@ use crate::serve::listen::Peer;
 
 /// Names the invocation of a function that a request comes from, for logs.
 const INVOCATION_ID: &str = "x-azure-functions-invocationid";
+/// Where a list goes on: of the page that is asked for, and of the next one.
+const CONTINUATION: HeaderName = HeaderName::from_static("x-ms-continuation-token");
 
 /// Takes what no other route of the server takes.
 pub(super) fn routes() -> Router<App> {
@@ -62,6 +69,37 @@ impl Call {
     async fn json(&self, body: Body) -> Result<Option<String>, BodyError> {
         let limits = &self.app.settings.limits;
         body::json(&body::read(&self.head.headers, body, limits).await?, limits)
+    }
+
+    /// Whether the body is JSON by its type, whatever its parameters.
+    fn says_json(&self) -> bool {
+        let content_type = self.head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = content_type.and_then(|value| value.split(';').next());
+        media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+    }
+
+    /// How many entries a page has at most.
+    fn page_size(&self) -> usize {
+        let asked = self.query.integer("top").and_then(|top| usize::try_from(top).ok());
+        asked.filter(|top| *top > 0).unwrap_or(PAGE_SIZE_DEFAULT).min(PAGE_SIZE_MAX)
+    }
+
+    /// Where the page that is asked for begins; `None` for the first.
+    fn continuation(&self) -> Result<Option<&str>, Problem> {
+        let Some(token) = self.head.headers.get(CONTINUATION) else { return Ok(None) };
+        let token = token.to_str().map_err(|_| {
+            Problem::bad_request(format!("The header {CONTINUATION} is none that a page came with."))
+        })?;
+        Ok(Some(token.trim()).filter(|token| !token.is_empty()))
+    }
+
+    /// Whether an instance that failed is answered with 500.
+    fn fails_with_500(&self) -> bool {
+        self.query.flag("returnInternalServerErrorOnFailure").unwrap_or(false)
+    }
+
+    fn shows_input(&self) -> bool {
+        self.query.flag("showInput").unwrap_or(true)
     }
 
     fn peer(&self) -> Option<&Peer> {

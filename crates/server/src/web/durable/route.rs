@@ -5,12 +5,12 @@ use std::pin::Pin;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::Method;
+use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::answer::{self, Problem};
-use super::{Call, control};
-use crate::keys::Permission::{self, Operate};
+use super::{Call, control, instances, purge, start};
+use crate::keys::Permission;
 
 /// Where Functions apps have the API.
 const WEBHOOK: [&str; 3] = ["runtime", "webhooks", "durabletask"];
@@ -37,21 +37,98 @@ pub(super) struct Route {
 }
 
 /// What there is; whatever else is asked for answers 404.
-pub(super) static ROUTES: [Route; 2] = [
+pub(super) static ROUTES: [Route; 13] = [
+    Route {
+        method: Some(Method::POST),
+        path: "orchestrators/{function}",
+        permission: Permission::Start,
+        operation: "StartOrchestration",
+        carry_out: |call, body| Box::pin(start::start(call, body)),
+    },
+    Route {
+        method: Some(Method::POST),
+        path: "orchestrators/{function}/{instance}",
+        permission: Permission::Start,
+        operation: "StartOrchestration",
+        carry_out: |call, body| Box::pin(start::start(call, body)),
+    },
+    Route {
+        method: Some(Method::GET),
+        path: "instances",
+        permission: Permission::Read,
+        operation: "QueryInstances",
+        carry_out: |call, _| Box::pin(instances::list(call)),
+    },
+    Route {
+        method: Some(Method::DELETE),
+        path: "instances",
+        permission: Permission::Purge,
+        operation: "PurgeInstances",
+        carry_out: |call, _| Box::pin(purge::many(call)),
+    },
+    Route {
+        method: Some(Method::GET),
+        path: "instances/{instance}",
+        permission: Permission::Read,
+        operation: "GetInstance",
+        carry_out: |call, _| Box::pin(instances::get(call)),
+    },
+    Route {
+        method: Some(Method::DELETE),
+        path: "instances/{instance}",
+        permission: Permission::Purge,
+        operation: "PurgeInstances",
+        carry_out: |call, _| Box::pin(purge::one(call)),
+    },
+    Route {
+        method: Some(Method::POST),
+        path: "instances/{instance}/raiseEvent/{event}",
+        permission: Permission::RaiseEvent,
+        operation: "RaiseEvent",
+        carry_out: |call, body| Box::pin(control::raise_event(call, body)),
+    },
     Route {
         method: Some(Method::POST),
         path: "instances/{instance}/terminate",
-        permission: Operate,
+        permission: Permission::Terminate,
         operation: "Terminate",
         carry_out: |call, _| Box::pin(control::terminate(call)),
     },
     Route {
+        method: Some(Method::POST),
+        path: "instances/{instance}/suspend",
+        permission: Permission::Suspend,
+        operation: "Suspend",
+        carry_out: |call, _| Box::pin(control::suspend(call)),
+    },
+    Route {
+        method: Some(Method::POST),
+        path: "instances/{instance}/resume",
+        permission: Permission::Resume,
+        operation: "Resume",
+        carry_out: |call, _| Box::pin(control::resume(call)),
+    },
+    Route {
+        method: Some(Method::POST),
+        path: "instances/{instance}/rewind",
+        permission: Permission::Rewind,
+        operation: "Rewind",
+        carry_out: |call, _| Box::pin(control::rewind(call)),
+    },
+    Route {
+        method: Some(Method::POST),
+        path: "instances/{instance}/restart",
+        permission: Permission::Restart,
+        operation: "Restart",
+        carry_out: |call, _| Box::pin(start::restart(call)),
+    },
+    Route {
         method: None,
         path: "makeprimary",
-        permission: Operate,
+        permission: Permission::Operate,
         operation: "MakePrimary",
         // There is one server, which is always the one that works.
-        carry_out: |_, _| Box::pin(async { Ok(answer::empty(http::StatusCode::OK)) }),
+        carry_out: |_, _| Box::pin(async { Ok(answer::empty(StatusCode::OK)) }),
     },
 ];
 
