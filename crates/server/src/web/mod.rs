@@ -7,8 +7,6 @@
 //! A request goes first through [`identify`](admit::identify), which tells who calls, then to a handler,
 //! which says what it [wishes](admit::Wish) to do.
 
-#![expect(dead_code, reason = "the handlers that use these helpers follow")]
-
 pub(crate) mod admit;
 mod api;
 mod app;
