@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn times_are_read_as_dotnet_does() {
-        let moment = |text: &str| time(text).map(Timestamp::to_string);
+        let moment = |text: &str| time(text).map(|time| time.to_string());
         for text in [
             "2018-02-28T05:18:49Z",
             "2018-02-28T05:18:49",

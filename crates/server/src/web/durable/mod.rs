@@ -16,6 +16,8 @@ mod purge;
 mod route;
 mod start;
 mod status;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod urls;
 

@@ -189,3 +189,46 @@ fn fit(pattern: &'static str, segments: &[Cow<'_, str>]) -> Option<Segments> {
     }
     Some(named)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(method: &str, path: &str, local: bool) -> Option<(&'static str, Vec<String>)> {
+        let found = find(&method.parse().unwrap(), path, local)?;
+        Some((found.route.operation, found.segments.0.into_iter().map(|(_, text)| text).collect()))
+    }
+
+    #[test]
+    fn paths_are_taken_apart_before_they_are_decoded() {
+        let base = "/runtime/webhooks/durabletask";
+        let get = |path: &str| found("GET", &format!("{base}{path}"), false);
+        let one = |id: &str| Some(("GetInstance", vec![id.to_owned()]));
+        assert_eq!(get("/instances/a"), one("a"));
+        assert_eq!(get("/Instances/A//"), one("A"));
+        assert_eq!(get("/instances/a%2Fb"), one("a/b"));
+        assert_eq!(get("/instances/a%252Fb"), one("a%2Fb"));
+        assert_eq!(get("/instances/a+b%20c"), one("a+b c"));
+        assert_eq!(get("/instances/%zz"), one("%zz"));
+        assert_eq!(get("/instances/.."), one(".."));
+        assert_eq!(get("/instances/%C3%BC"), one("ü"));
+        assert_eq!(get("/instances/%FF"), None);
+        assert_eq!(get("//instances/a"), None);
+        assert_eq!(get("%2Finstances"), None);
+        assert_eq!(get("/instances"), Some(("QueryInstances", vec![])));
+    }
+
+    #[test]
+    fn there_are_three_ways_in() {
+        let start = Some(("StartOrchestration", vec!["f".to_owned()]));
+        assert_eq!(found("POST", "/RUNTIME/Webhooks/DurableTask/orchestrators/f", false), start);
+        assert_eq!(found("POST", "/api/orchestrators/f", false), start);
+        assert_eq!(found("POST", "/durabletask/orchestrators/f", true), start);
+        assert_eq!(found("POST", "/durabletask/orchestrators/f", false), None);
+        assert_eq!(found("GET", "/api/instances/a", true), None);
+        assert_eq!(found("POST", "/orchestrators/f", true), None);
+        for path in ["", "/", "/api", "/runtime", "/durabletask", "/runtime/webhooks/durabletask"] {
+            assert_eq!(found("GET", path, true), None, "{path}");
+        }
+    }
+}
