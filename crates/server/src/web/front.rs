@@ -1,16 +1,14 @@
 //! What every request passes first, of gRPC or not, and every answer last.
 
-use std::net::IpAddr;
-
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderName};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
-use url::Url;
 
 use super::App;
+use super::host::{is_address, is_allowed, is_local};
 use crate::serve::is_grpc;
 use crate::serve::listen::Peer;
 use crate::settings::{Http, Limits};
@@ -123,32 +121,10 @@ fn check_origin(request: &Request, settings: &Http) -> Result<(), Refused> {
     Ok(())
 }
 
-fn address(host: &str) -> Option<IpAddr> {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    bare.parse().ok()
-}
-
-fn is_address(host: &str) -> bool {
-    address(host).is_some()
-}
-
-fn is_local(host: &str) -> bool {
-    let name = host.trim_end_matches('.').to_ascii_lowercase();
-    let loopback = address(host).is_some_and(|address| address.to_canonical().is_loopback());
-    loopback || name == "localhost" || name.ends_with(".localhost")
-}
-
-fn is_allowed(host: &Authority, settings: &Http) -> bool {
-    let same = |allowed: &str| {
-        allowed.eq_ignore_ascii_case(host.as_str()) || allowed.eq_ignore_ascii_case(host.host())
-    };
-    let public = settings.public_url.as_ref().and_then(Url::host_str);
-    settings.allowed_hosts.iter().any(|allowed| same(allowed)) || public.is_some_and(same)
-}
-
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use url::Url;
 
     use super::*;
 

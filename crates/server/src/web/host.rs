@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, header};
+use url::Url;
 
 use crate::serve::listen::Peer;
 use crate::settings::{Http, Settings};
@@ -15,7 +16,7 @@ use crate::settings::{Http, Settings};
 /// What the URLs of an answer begin with, such as `https://example.org`, without a `/` at the end: the
 /// configured one, else the host the request names if the server is known by it, else the address the
 /// request came to.
-pub(crate) fn base(settings: &Settings, head: &Parts) -> String {
+pub(super) fn base(settings: &Settings, head: &Parts) -> String {
     let http = &settings.http;
     if let Some(url) = &http.public_url {
         return url.as_str().trim_end_matches('/').to_owned();
@@ -23,7 +24,8 @@ pub(crate) fn base(settings: &Settings, head: &Parts) -> String {
     let scheme = if settings.tls.certificate.is_some() { "https" } else { "http" };
     let forwarded = || forwarded(&head.headers).filter(|_| http.use_forwarded_host);
     let named = || Some((scheme, named(head)?));
-    if let Some((scheme, host)) = forwarded().or_else(named).filter(|(_, host)| is_known(host, http)) {
+    let is_known = |host: &Authority| is_local(host.host()) || is_allowed(host, http);
+    if let Some((scheme, host)) = forwarded().or_else(named).filter(|(_, host)| is_known(host)) {
         return format!("{scheme}://{host}");
     }
     match head.extensions.get::<Peer>() {
@@ -33,22 +35,35 @@ pub(crate) fn base(settings: &Settings, head: &Parts) -> String {
 }
 
 /// The host and port a request says it is for.
-pub(crate) fn named(head: &Parts) -> Option<Authority> {
+fn named(head: &Parts) -> Option<Authority> {
     let header = || authority(head.headers.get(header::HOST)?.to_str().ok()?);
     head.uri.authority().cloned().or_else(header)
 }
 
-/// Whether the server may be called by this: loopback, or allowed by the configuration with or without the
-/// port.
-pub(crate) fn is_known(host: &Authority, http: &Http) -> bool {
-    let allowed =
-        |entry: &String| entry.eq_ignore_ascii_case(host.as_str()) || entry.eq_ignore_ascii_case(host.host());
-    is_loopback(host.host()) || http.allowed_hosts.iter().any(allowed)
+/// Whether a host is an address, which means the same machine to everybody on a network.
+pub(super) fn is_address(host: &str) -> bool {
+    address(host).is_some()
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host is this machine, whoever says it.
+pub(super) fn is_local(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let loopback = address(host).is_some_and(|address| address.to_canonical().is_loopback());
+    loopback || name == "localhost" || name.ends_with(".localhost")
+}
+
+/// Whether the configuration knows a host, with or without its port.
+pub(super) fn is_allowed(host: &Authority, settings: &Http) -> bool {
+    let same = |allowed: &str| {
+        allowed.eq_ignore_ascii_case(host.as_str()) || allowed.eq_ignore_ascii_case(host.host())
+    };
+    let public = settings.public_url.as_ref().and_then(Url::host_str);
+    settings.allowed_hosts.iter().any(|allowed| same(allowed)) || public.is_some_and(same)
+}
+
+fn address(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    bare.parse().ok()
 }
 
 /// What a proxy says it was asked for: both headers, or nothing.

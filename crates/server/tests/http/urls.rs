@@ -1,4 +1,6 @@
 use serde_json::{Value, json};
+use strandline_server::access::Access;
+use strandline_server::keys::{HubScope, KeyFile, NewKey, Note, Role};
 use strandline_server::settings::Settings;
 
 use crate::support::TestServer;
@@ -51,11 +53,24 @@ async fn a_forged_host_is_not_repeated() {
     let both = |text: &str| (text.to_owned(), text.to_owned());
     assert_eq!(places(&server, &[("Host", "localhost:1234")]).await, both("http://localhost:1234"));
     assert_eq!(places(&server, &[]).await, both(&own));
-    for forged in ["evil.example", "evil.example:7071", "localhost.evil.example", "localhost@evil.example"] {
+    for forged in ["10.9.8.7", "10.9.8.7:7071", "evil@10.9.8.7"] {
         assert_eq!(places(&server, &[("Host", forged)]).await, both(&own), "{forged}");
     }
     let forwarded = [("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Proto", "https")];
     assert_eq!(places(&server, &forwarded).await, both(&own));
+
+    // Where keys are asked for a request may name any host.
+    let place = tempfile::tempdir().unwrap();
+    let file = KeyFile::in_directory(place.path());
+    let (roles, hub) = (Role::Client.into(), HubScope::All);
+    let new = NewKey { roles, hub, functions: None, note: Note::default(), expires: None };
+    let (key, _) = file.create(new, jiff::Timestamp::now()).unwrap();
+    let server = TestServer::letting_in(Access::keyed(file).unwrap(), Settings::default()).await;
+    let own = format!("http://{}", server.address);
+    for forged in ["evil.example", "evil.example:7071", "localhost.evil.example", "localhost@evil.example"] {
+        let headers = [("Host", forged), ("x-functions-key", key.reveal())];
+        assert_eq!(places(&server, &headers).await, both(&own), "{forged}");
+    }
 }
 
 #[tokio::test]

@@ -27,9 +27,9 @@ pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response, Problem
 /// A line of the table.
 pub(super) struct Route {
     /// `None`: any.
-    method: Option<Method>,
+    pub(super) method: Option<Method>,
     /// Behind the prefix. A name in braces stands for one segment that is not empty.
-    path: &'static str,
+    pub(super) path: &'static str,
     pub(super) permission: Permission,
     /// As logs and refusals call it.
     pub(super) operation: &'static str,
