@@ -122,10 +122,9 @@ async fn who_waits_when_the_server_stops_is_told_where_to_ask() {
 #[tokio::test]
 async fn bodies_are_json_or_nothing() {
     let server = TestServer::start().await;
-    for (body, input) in
-        [("", json!(null)), ("  \r\n", json!(null)), ("null", json!(null)), ("\"\"", json!(""))]
-    {
-        let id = format!("b{}", body.len());
+    let inputs = [("", json!(null)), ("  \r\n", json!(null)), ("null", json!(null)), ("\"\"", json!(""))];
+    for (n, (body, input)) in inputs.into_iter().enumerate() {
+        let id = format!("b{n}");
         let started = server.ask("POST", &format!("/orchestrators/Nobody/{id}")).body(body).send().await;
         assert_eq!(started.status, 202, "{body:?}");
         assert_eq!(server.get(&format!("/instances/{id}")).await.json()["input"], input, "{body:?}");
