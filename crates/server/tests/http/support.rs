@@ -46,7 +46,11 @@ impl TestServer {
     }
 
     pub(crate) async fn letting_in(access: Access, settings: Settings) -> Self {
-        let directory = DataDirectory::in_memory().partitions(4).open().await.unwrap();
+        let mut directory = DataDirectory::in_memory().partitions(4);
+        if let Some(version) = &settings.hub.default_version {
+            directory = directory.default_version(version);
+        }
+        let directory = directory.open().await.unwrap();
         let hub = directory.hub("default").await.unwrap();
         let mended = Mended::default();
         hub.worker().register(functions::all()).state(mended.clone()).start().unwrap();

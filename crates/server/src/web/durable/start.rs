@@ -26,17 +26,16 @@ pub(super) async fn start(call: Call, body: Body) -> Result<Response, Problem> {
         None => InstanceId::trusted(Uuid::new_v4().simple().to_string()),
     };
     let input = call.json(body).await?;
-    let settings = &call.app.settings.hub;
     let (trace_parent, trace_state) =
         trace::context(&call.head.headers).map(|trace| (trace.parent, trace.state)).unzip();
     let start = Start {
         id: id.clone(),
         name: call.segment("function").unwrap_or_default().to_owned(),
-        version: call.query.text("version").or_else(|| settings.default_version.clone()),
+        version: call.query.text("version"),
         input,
         tags: Default::default(),
         scheduled_start: None,
-        reuse: match settings.overridable_existing_instance_states {
+        reuse: match call.app.settings.hub.overridable_existing_instance_states {
             OverridableStates::NonRunning => ReusePolicy::replace_terminal(),
             OverridableStates::Any => ReusePolicy::replace_any(),
         },
