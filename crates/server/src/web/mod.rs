@@ -13,9 +13,8 @@ mod app;
 mod body;
 mod durable;
 mod front;
-pub(crate) mod ops;
 mod host;
-mod ops;
+pub(crate) mod ops;
 mod query;
 
 use axum::Router;
