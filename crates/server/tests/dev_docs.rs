@@ -115,8 +115,8 @@ fn every_block_is_of_a_kind_that_is_checked() {
         for language in fences.step_by(2) {
             // Rust in the README is compiled by the documentation tests of the SDK; text in the README is
             // compared with the demo's output, elsewhere it is a drawing. Lines for other languages are
-            // executed by `conformance/run`, as far as their SDKs can be had in CI.
-            let others = ["python", "javascript", "java", "csharp", "go"];
+            // executed by `conformance/run`, as far as their SDKs can be had in CI; so are sessions.
+            let others = ["console", "python", "javascript", "java", "csharp", "go"];
             let in_readme = language == "rust,no_run" || others.contains(&language);
             let checked = language == "sh" || language == "text" || (document == "README.md" && in_readme);
             assert!(checked, "{document}: nothing checks a block of {language:?}");

@@ -114,6 +114,13 @@ impl Answer {
         self.status
     }
 
+    /// Its status and its JSON as it came.
+    #[track_caller]
+    pub(crate) fn shown(&self) -> (u16, &str) {
+        self.json();
+        (self.status, &self.body)
+    }
+
     /// Its status and its `Message`.
     #[track_caller]
     pub(crate) fn message(&self) -> (u16, String) {

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use strandline::Register;
 use strandline::prelude::*;
 
+use crate::samples;
+
 /// Whether `Failing` works by now.
 #[derive(Clone, Default)]
 pub(crate) struct Mended(Arc<AtomicBool>);
@@ -47,5 +49,5 @@ async fn failing(ctx: OrchestrationContext, _: serde_json::Value) -> Result<Stri
 }
 
 pub(crate) fn all() -> impl Register {
-    (hello, echo, waiting, failing, risk)
+    (hello, echo, waiting, failing, risk, samples::functions())
 }

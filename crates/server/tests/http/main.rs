@@ -3,10 +3,16 @@
 
 mod client;
 mod control;
+mod entities;
+mod entity_lists;
 mod functions;
+mod histories;
 mod instances;
 mod purges;
 mod races;
+mod retention;
+mod samples;
+mod sessions;
 mod starts;
 mod support;
 mod urls;

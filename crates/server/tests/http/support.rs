@@ -14,6 +14,7 @@ use strandline_server::{Reflection, Server, ServerOptions, UnknownHub, bind};
 
 use crate::client::{Answer, Request};
 use crate::functions::{self, Mended};
+use crate::samples;
 
 /// Where the API is.
 pub(crate) const API: &str = "/runtime/webhooks/durabletask";
@@ -25,6 +26,25 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(done) => done,
         Err(_) => panic!("waited in vain for {what}"),
+    }
+}
+
+/// Asks until the answer is as it must become.
+pub(crate) async fn until(ask: impl AsyncFn() -> Answer, is: impl Fn(&Answer) -> bool) -> Answer {
+    let mut last = None;
+    let asking = async {
+        loop {
+            let answer = ask().await;
+            if is(&answer) {
+                return answer;
+            }
+            last = Some(answer);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    match tokio::time::timeout(PATIENCE, asking).await {
+        Ok(answer) => answer,
+        Err(_) => panic!("it went on answering {last:?}"),
     }
 }
 
@@ -53,7 +73,12 @@ impl TestServer {
         let directory = directory.open().await.unwrap();
         let hub = directory.hub("default").await.unwrap();
         let mended = Mended::default();
-        hub.worker().register(functions::all()).state(mended.clone()).start().unwrap();
+        hub.worker()
+            .register(functions::all())
+            .state(mended.clone())
+            .state(samples::Attempts::default())
+            .start()
+            .unwrap();
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let options =
             ServerOptions { unknown: UnknownHub::Refuse, reflection: Reflection::Off, access, settings };
@@ -89,6 +114,11 @@ impl TestServer {
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.ask("DELETE", path).send().await
+    }
+
+    /// Asks until the answer is as it must become.
+    pub(crate) async fn until(&self, path: &str, is: impl Fn(&Answer) -> bool) -> Answer {
+        until(async || self.get(path).await, is).await
     }
 
     /// Starts an instance of this name under this id.

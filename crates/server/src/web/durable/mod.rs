@@ -9,6 +9,7 @@
 
 mod answer;
 mod control;
+mod entities;
 mod history;
 mod instances;
 mod payload;

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::answer::{self, Problem};
-use super::{Call, control, instances, purge, start};
+use super::{Call, control, entities, instances, purge, start};
 use crate::keys::Permission;
 
 /// Where Functions apps have the API.
@@ -37,7 +37,7 @@ pub(super) struct Route {
 }
 
 /// What there is; whatever else is asked for answers 404.
-pub(super) static ROUTES: [Route; 13] = [
+pub(super) static ROUTES: [Route; 18] = [
     Route {
         method: Some(Method::POST),
         path: "orchestrators/{function}",
@@ -121,6 +121,41 @@ pub(super) static ROUTES: [Route; 13] = [
         permission: Permission::Restart,
         operation: "Restart",
         carry_out: |call, _| Box::pin(start::restart(call)),
+    },
+    Route {
+        method: Some(Method::POST),
+        path: "entities/{function}/{key}",
+        permission: Permission::Signal,
+        operation: "SignalEntity",
+        carry_out: |call, body| Box::pin(entities::signal(call, body)),
+    },
+    Route {
+        method: Some(Method::DELETE),
+        path: "entities/{function}/{key}",
+        permission: Permission::Signal,
+        operation: "SignalEntity",
+        carry_out: |call, body| Box::pin(entities::delete(call, body)),
+    },
+    Route {
+        method: Some(Method::GET),
+        path: "entities/{entity}/{key}",
+        permission: Permission::Read,
+        operation: "GetEntity",
+        carry_out: |call, _| Box::pin(entities::get(call)),
+    },
+    Route {
+        method: Some(Method::GET),
+        path: "entities/{entity}",
+        permission: Permission::Read,
+        operation: "QueryEntities",
+        carry_out: |call, _| Box::pin(entities::list(call)),
+    },
+    Route {
+        method: Some(Method::GET),
+        path: "entities",
+        permission: Permission::Read,
+        operation: "QueryEntities",
+        carry_out: |call, _| Box::pin(entities::list(call)),
     },
     Route {
         method: None,
