@@ -113,3 +113,46 @@ async fn a_page_of_a_browser_drives_no_server_without_keys() {
     tokio::time::timeout(LONG, closed).await.expect("the server does not see the key");
     place.stop().await;
 }
+
+#[tokio::test]
+async fn bodies_are_bounded_in_size_time_and_form() {
+    let place = Place::new(settings(|s| {
+        s.limits.body_bytes_max = 100_000;
+        s.limits.body_timeout = Duration::from_millis(200);
+    }))
+    .await;
+    let path = format!("{API}/orchestrators/Order");
+    // One that says that it is too large is refused before it comes.
+    assert_eq!(place.send("POST", &path, &[("Content-Length", "1000000000")]).await.status, 413);
+    // One that never comes is not waited for.
+    assert_eq!(place.send("POST", &path, &[("Content-Length", "10")]).await.status, 408);
+    // What it unfolds to would be anybody's guess.
+    assert_eq!(place.send("POST", &path, &[("Content-Encoding", "gzip")]).await.status, 415);
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n",
+        place.address
+    );
+    let chunk = |bytes: usize| format!("{bytes:x}\r\n{}\r\n", " ".repeat(bytes));
+    let fits = format!("{head}{}{}0\r\n\r\n", chunk(50_000), chunk(50_000));
+    assert_eq!(place.raw(&fits).await.status, 202);
+    // One that does not say it is read up to the limit, and what the network holds, but not to its end.
+    let (mut reading, mut writing) = TcpStream::connect(place.address).await.unwrap().into_split();
+    let (chunk, end) = (chunk(50_000), 20_000);
+    let sending = tokio::spawn(async move {
+        writing.write_all(head.as_bytes()).await.unwrap();
+        for sent in 0..end {
+            if writing.write_all(chunk.as_bytes()).await.is_err() {
+                return sent;
+            }
+        }
+        end
+    });
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(LONG, reading.read_to_end(&mut answer)).await.expect("no answer");
+    let sent = tokio::time::timeout(LONG, sending).await.unwrap().unwrap();
+    assert!(sent < 2000, "of a gigabyte {sent} chunks of 50 kB were taken");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert_eq!(place.send("GET", &format!("{API}/instances"), &[]).await.status, 200, "others go on");
+    place.stop().await;
+}

@@ -2,6 +2,7 @@
 
 mod carriers;
 mod limits;
+mod logs;
 mod place;
 mod tls;
 mod tokens;

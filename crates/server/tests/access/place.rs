@@ -23,7 +23,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// A server with two hubs, `default` and `orders`.
 pub(crate) struct Place {
-    _dir: TempDir,
+    pub(crate) dir: TempDir,
     pub(crate) keys: KeyFile,
     pub(crate) address: SocketAddr,
     server: Server,
@@ -65,7 +65,7 @@ impl Place {
             ServerOptions { unknown: UnknownHub::Refuse, reflection: Reflection::Off, access, settings };
         let server = Server::start(directory.clone(), vec![listener], options).await.unwrap();
         let address = server.addresses()[0];
-        Self { _dir: dir, keys, address, server, directory }
+        Self { dir, keys, address, server, directory }
     }
 
     pub(crate) async fn stop(self) {
