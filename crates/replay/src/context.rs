@@ -13,6 +13,7 @@ use strandline_model::{
 };
 
 use crate::core::Core;
+use crate::follow::FollowUp;
 use crate::guid;
 use crate::retry::RetryPolicy;
 use crate::task::TaskHandle;
@@ -60,6 +61,26 @@ impl Request {
             Self::SubOrchestration(call) => create(core, call, false),
         }
     }
+
+    pub(crate) fn input(&self) -> Option<&str> {
+        match self {
+            Self::Activity(call) => call.input.as_deref(),
+            Self::SubOrchestration(call) => call.input.as_deref(),
+        }
+    }
+
+    pub(crate) fn with_input(&self, input: Option<String>) -> Self {
+        let mut request = self.clone();
+        match &mut request {
+            Self::Activity(call) => call.input = input,
+            Self::SubOrchestration(call) => call.input = input,
+        }
+        request
+    }
+}
+
+fn rule_of(retry: Option<RetryPolicy>) -> Option<Rc<dyn FollowUp>> {
+    retry.map(|policy| Rc::new(policy) as Rc<dyn FollowUp>)
 }
 
 fn create(core: &mut Core, call: SubOrchestrationCall, fire_and_forget: bool) -> ActionKind {
@@ -105,7 +126,12 @@ impl ContextHandle {
     }
 
     pub fn call_activity(&self, call: ActivityCall, retry: Option<RetryPolicy>) -> TaskHandle {
-        self.task(|core| core.call(Request::Activity(call), retry))
+        self.task(|core| core.call(Request::Activity(call), rule_of(retry)))
+    }
+
+    /// Calls an activity, and goes on by a rule when it ended: the task's result is that of its last call.
+    pub fn call_activity_by(&self, call: ActivityCall, rule: Rc<dyn FollowUp>) -> TaskHandle {
+        self.task(|core| core.call(Request::Activity(call), Some(rule)))
     }
 
     pub fn call_sub_orchestration(
@@ -113,7 +139,7 @@ impl ContextHandle {
         call: SubOrchestrationCall,
         retry: Option<RetryPolicy>,
     ) -> TaskHandle {
-        self.task(|core| core.call(Request::SubOrchestration(call), retry))
+        self.task(|core| core.call(Request::SubOrchestration(call), rule_of(retry)))
     }
 
     /// Starts a sub-orchestration nobody waits for; returns its instance id.

@@ -6,6 +6,7 @@
 mod entities;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
@@ -15,10 +16,10 @@ use strandline_model::{
 
 use crate::context::Request;
 use crate::events::{Arrived, EventBuffer, fold};
-use crate::retry::RetryPolicy;
+use crate::follow::{FollowUp, Next};
 use crate::section::Sections;
 use crate::sequence::Sequence;
-use crate::task::{Call, DEAD, Finished, Retrying, TaskError, TaskKey, TaskKind, TaskResult, TaskState};
+use crate::task::{Call, DEAD, Finished, Followed, TaskError, TaskKey, TaskKind, TaskResult, TaskState};
 use crate::violation;
 
 pub(crate) struct Core {
@@ -158,25 +159,25 @@ impl Core {
         self.recorded_ids.remove(&id).unwrap_or_else(|| format!("{}:{id:04x}", self.execution))
     }
 
-    pub(crate) fn call(&mut self, request: Request, retry: Option<RetryPolicy>) -> TaskKey {
+    pub(crate) fn call(&mut self, request: Request, rule: Option<Rc<dyn FollowUp>>) -> TaskKey {
         if self.closed {
             return DEAD;
         }
         if let Err(failure) = self.check(&request) {
             return self.add(TaskKind::Nothing, Some(Finished::Value(Err(of_code(failure)))));
         }
-        let retained = retry.is_some().then(|| request.clone());
+        let retained = rule.is_some().then(|| Rc::new(request.clone()));
         let kind = request.into_action(self);
         let key = self.next_key;
         let Some(current) = self.act_for(kind, key) else { return DEAD };
-        let retrying = retry.zip(retained).map(|(policy, request)| Retrying {
-            policy,
+        let followed = rule.zip(retained).map(|(rule, request)| Followed {
+            rule,
             request,
             begun: self.now,
             attempt: 1,
             last: None,
         });
-        let call = Call { current, backing_off: false, cancelled: false, retrying };
+        let call = Call { current, pausing: false, cancelled: false, followed };
         self.add(TaskKind::Call(Box::new(call)), None)
     }
 
@@ -254,8 +255,8 @@ impl Core {
                 self.ask_cancel(id);
             }
             (None, TaskKind::Event { name }) => self.events.stop_waiting(name, key),
-            (None, TaskKind::Call(call)) if call.retrying.is_some() => {
-                // Abandoned, not cancelled: the policy goes on, as it does for a task nobody awaits.
+            (None, TaskKind::Call(call)) if call.followed.is_some() => {
+                // Abandoned, not cancelled: the rule goes on, as it does for a task nobody awaits.
                 let waker = state.waker.take();
                 state.abandoned = true;
                 self.tasks.insert(key, state);
@@ -278,8 +279,8 @@ impl Core {
             return None;
         }
         let (target, cause) = match &mut state.kind {
-            TaskKind::Call(call) if !call.backing_off => {
-                call.retrying = None;
+            TaskKind::Call(call) if !call.pausing => {
+                call.followed = None;
                 if !std::mem::replace(&mut call.cancelled, true) {
                     let target = call.current;
                     self.ask_cancel(target);
@@ -287,7 +288,7 @@ impl Core {
                 return None;
             }
             TaskKind::Call(call) => {
-                (Some(call.current), call.retrying.take().and_then(|retrying| retrying.last))
+                (Some(call.current), call.followed.take().and_then(|followed| followed.last))
             }
             TaskKind::Timer { id } => (Some(*id), None),
             // An operation under way can't be stopped: its result is ignored.
@@ -336,7 +337,7 @@ impl Core {
         let key = *self.open.get(&id)?;
         let fits = match &self.tasks.get(&key)?.kind {
             TaskKind::Timer { .. } => source == Source::Timer,
-            TaskKind::Call(call) if call.backing_off => source == Source::Timer,
+            TaskKind::Call(call) if call.pausing => source == Source::Timer,
             TaskKind::Call(_) => matches!(source, Source::Activity | Source::SubOrchestration),
             TaskKind::EntityCall { .. } => source == Source::Entity,
             TaskKind::Lock { .. } => source == Source::Lock,
@@ -345,73 +346,77 @@ impl Core {
         fits.then_some(key)
     }
 
-    /// An action of the code is done. Late and repeated completions find nothing open.
-    pub(crate) fn completed(&mut self, id: i32, source: Source, result: Option<String>) -> Option<Waker> {
-        let key = self.opened(id, source)?;
-        self.open.remove(&id);
-        let next_attempt = match &mut self.tasks.get_mut(&key)?.kind {
-            TaskKind::Call(call) if call.backing_off => {
-                call.backing_off = false;
-                call.retrying.as_mut().map(|retrying| {
-                    retrying.attempt += 1;
-                    retrying.request.clone()
-                })
-            }
-            _ => return self.finish(key, Finished::Value(Ok(result))),
-        };
-        let next_attempt = next_attempt?;
-        if let Err(failure) = self.check(&next_attempt) {
-            return self.finish(key, Finished::Value(Err(of_code(failure))));
-        }
-        let kind = next_attempt.into_action(self);
-        let id = self.act_for(kind, key)?;
-        if !self.replaying {
-            self.retries.push(id);
-        }
-        self.set_current(key, id);
-        None
-    }
-
-    /// What a failure must be asked about before [`Core::failed`]; user code answers.
-    pub(crate) fn retry_of(&self, id: i32, source: Source) -> Option<(RetryPolicy, u32, Timestamp)> {
+    /// What must be asked about the end of an action before [`Core::ended`], and the attempt as it knows
+    /// it; user code answers.
+    pub(crate) fn followed(&self, id: i32, source: Source) -> Option<&Followed> {
         match &self.tasks.get(&self.opened(id, source)?)?.kind {
-            TaskKind::Call(call) => {
-                let retrying = call.retrying.as_ref()?;
-                Some((retrying.policy.clone(), retrying.attempt, retrying.begun))
-            }
+            TaskKind::Call(call) if !call.pausing => call.followed.as_ref(),
             _ => None,
         }
     }
 
-    /// An attempt failed; `delay` is the pause before the next one, if there is to be one.
-    pub(crate) fn failed(
+    /// An action of the code is done; `next` is what follows. Late and repeated ends find nothing open.
+    pub(crate) fn ended(
         &mut self,
         id: i32,
         source: Source,
-        failure: FailureDetails,
-        delay: Option<std::time::Duration>,
+        result: Result<Option<String>, FailureDetails>,
+        next: Next,
     ) -> Option<Waker> {
         let key = self.opened(id, source)?;
         self.open.remove(&id);
-        let error = TaskError { failure, task_id: Some(id) };
-        let Some(delay) = delay else { return self.finish(key, Finished::Value(Err(error))) };
-        let fire_at = self.now.saturating_add(delay);
-        let timer = self.act_for(ActionKind::CreateTimer { fire_at }, key)?;
-        if let Some(TaskState { kind: TaskKind::Call(call), .. }) = self.tasks.get_mut(&key).map(|s| &mut **s)
-        {
-            call.backing_off = true;
-            if let Some(retrying) = &mut call.retrying {
-                retrying.last = Some(error);
-            }
+        if self.call_of(key).is_some_and(|call| call.pausing) {
+            return self.next_attempt(key);
         }
-        self.set_current(key, timer);
+        let result = result.map_err(|failure| TaskError { failure, task_id: Some(id) });
+        let (pause, input) = match next {
+            Next::Return => return self.finish(key, Finished::Value(result)),
+            Next::Fail(failure) => return self.finish(key, Finished::Value(Err(of_code(failure)))),
+            Next::Retry { after } => (after, None),
+            Next::Call { after, input } => (after, Some(input)),
+        };
+        let fire_at = self.now.saturating_add(pause);
+        let timer = self.act_for(ActionKind::CreateTimer { fire_at }, key)?;
+        let call = self.call_of(key)?;
+        call.current = timer;
+        call.pausing = true;
+        let followed = call.followed.as_mut()?;
+        followed.last = result.err();
+        if let Some(input) = input {
+            followed.request = Rc::new(followed.request.with_input(input));
+            followed.attempt = 0;
+        }
         None
     }
 
-    fn set_current(&mut self, key: TaskKey, id: i32) {
-        if let Some(TaskState { kind: TaskKind::Call(call), .. }) = self.tasks.get_mut(&key).map(|s| &mut **s)
-        {
-            call.current = id;
+    /// The pause before it is over.
+    fn next_attempt(&mut self, key: TaskKey) -> Option<Waker> {
+        let now = self.now;
+        let call = self.call_of(key)?;
+        call.pausing = false;
+        let followed = call.followed.as_mut()?;
+        if followed.attempt == 0 {
+            followed.begun = now;
+        }
+        followed.attempt += 1;
+        let is_retry = followed.attempt > 1;
+        let request = Request::clone(&followed.request);
+        if let Err(failure) = self.check(&request) {
+            return self.finish(key, Finished::Value(Err(of_code(failure))));
+        }
+        let kind = request.into_action(self);
+        let id = self.act_for(kind, key)?;
+        if is_retry && !self.replaying {
+            self.retries.push(id);
+        }
+        self.call_of(key)?.current = id;
+        None
+    }
+
+    fn call_of(&mut self, key: TaskKey) -> Option<&mut Call> {
+        match &mut self.tasks.get_mut(&key)?.kind {
+            TaskKind::Call(call) => Some(call),
+            _ => None,
         }
     }
 

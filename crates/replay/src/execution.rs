@@ -15,6 +15,7 @@ use strandline_model::{
 
 use crate::context::ContextHandle;
 use crate::core::{Core, Source};
+use crate::follow::Next;
 use crate::violation::{self, Mismatch};
 use crate::waking::Signal;
 
@@ -290,22 +291,22 @@ impl Execution {
             | EventKind::EntityOperationCalled(_)
             | EventKind::EntityLockRequested(_)
             | EventKind::EntityUnlockSent(_) => core.borrow_mut().sequence.record(index, event)?,
-            EventKind::TaskCompleted(e) => self.completed(e.task_id, Source::Activity, e.result.clone()),
+            EventKind::TaskCompleted(e) => self.ended(e.task_id, Source::Activity, Ok(e.result.clone())),
             EventKind::SubOrchestrationCompleted(e) => {
-                self.completed(e.task_id, Source::SubOrchestration, e.result.clone());
+                self.ended(e.task_id, Source::SubOrchestration, Ok(e.result.clone()));
             }
-            EventKind::TimerFired(e) => self.completed(e.timer_id, Source::Timer, None),
-            EventKind::TaskFailed(e) => self.failed(e.task_id, Source::Activity, &e.failure),
+            EventKind::TimerFired(e) => self.ended(e.timer_id, Source::Timer, Ok(None)),
+            EventKind::TaskFailed(e) => self.ended(e.task_id, Source::Activity, Err(e.failure.clone())),
             EventKind::SubOrchestrationFailed(e) => {
-                self.failed(e.task_id, Source::SubOrchestration, &e.failure);
+                self.ended(e.task_id, Source::SubOrchestration, Err(e.failure.clone()));
             }
             EventKind::EntityOperationCompleted(e) => {
                 core.borrow_mut().sections.replied(e.task_id);
-                self.completed(e.task_id, Source::Entity, e.output.clone());
+                self.ended(e.task_id, Source::Entity, Ok(e.output.clone()));
             }
             EventKind::EntityOperationFailed(e) => {
                 core.borrow_mut().sections.replied(e.task_id);
-                self.failed(e.task_id, Source::Entity, &e.failure);
+                self.ended(e.task_id, Source::Entity, Err(e.failure.clone()));
             }
             EventKind::EntityLockGranted(e) => {
                 let waker = core.borrow_mut().granted(e.task_id, &e.section_id);
@@ -372,18 +373,18 @@ impl Execution {
         }
     }
 
-    fn completed(&self, id: i32, source: Source, result: Option<String>) {
-        let waker = self.core.borrow_mut().completed(id, source, result);
-        waker.into_iter().for_each(Waker::wake);
-    }
-
-    /// Retries are decided here, before the code is polled: a task nobody polls retries all the same.
-    fn failed(&self, id: i32, source: Source, failure: &FailureDetails) {
-        let retry = self.core.borrow().retry_of(id, source);
-        let now = self.core.borrow().now;
-        let delay =
-            retry.and_then(|(policy, attempt, begun)| policy.next_delay(attempt, begun, now, failure));
-        let waker = self.core.borrow_mut().failed(id, source, failure.clone(), delay);
+    /// What follows is decided here, before the code is polled: a task nobody polls goes on all the same.
+    fn ended(&self, id: i32, source: Source, result: Result<Option<String>, FailureDetails>) {
+        let asked = {
+            let core = self.core.borrow();
+            core.followed(id, source).map(|followed| (followed.asked(), core.now))
+        };
+        let next = match &asked {
+            Some((asked, now)) => asked.next(*now, &result),
+            None => Next::Return,
+        };
+        // Whatever owns user data is dropped without a borrow.
+        let waker = self.core.borrow_mut().ended(id, source, result, next);
         waker.into_iter().for_each(Waker::wake);
     }
 

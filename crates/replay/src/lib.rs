@@ -19,13 +19,14 @@
 //! This crate is pure: time, identity and seeds come from the history. Payloads are opaque text.
 //!
 //! Reading order: `core` (the state code and driver share), `context` and `task` (what code holds),
-//! `execution` (the driver), `retry`, `events`, `section` (the rules around locked entities), `sequence`
+//! `execution` (the driver), `follow` and `retry` (what comes after an attempt of a call), `events`, `section` (the rules around locked entities), `sequence`
 //! (what a turn must match), `violation`.
 
 mod context;
 mod core;
 mod events;
 mod execution;
+mod follow;
 mod guid;
 mod retry;
 mod section;
@@ -36,6 +37,7 @@ mod waking;
 
 pub use context::{ActivityCall, ContextHandle, SubOrchestrationCall};
 pub use execution::{Ending, Execution, Identity, Orchestrator, Outcome};
+pub use follow::{Ended, FollowUp, Next};
 pub use retry::{Predicate, RetryPolicy};
 pub use task::{TaskError, TaskHandle, TaskResult};
 pub use violation::{

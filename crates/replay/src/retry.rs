@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use strandline_model::{FailureDetails, Timestamp};
 
+use crate::follow::{Ended, FollowUp, Next};
+
 /// A predicate over failures: `true` retries.
 pub type Predicate = Arc<dyn Fn(&FailureDetails) -> bool + Send + Sync>;
 
@@ -56,6 +58,16 @@ impl RetryPolicy {
             }
         }
         Some(self.delay_after(attempt))
+    }
+}
+
+impl FollowUp for RetryPolicy {
+    fn next(&self, ended: &Ended<'_>) -> Next {
+        let Err(failure) = ended.result else { return Next::Return };
+        match self.next_delay(ended.attempt, ended.begun, ended.now, failure) {
+            Some(after) => Next::Retry { after },
+            None => Next::Return,
+        }
     }
 }
 

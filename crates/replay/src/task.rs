@@ -11,7 +11,7 @@ use strandline_model::{FailureDetails, Timestamp};
 use crate::context::Request;
 use crate::core::Core;
 use crate::events::Arrived;
-use crate::retry::RetryPolicy;
+use crate::follow::{Asked, FollowUp};
 
 /// Ascends with creation and is never reused, so the smallest is the oldest.
 pub(crate) type TaskKey = u64;
@@ -35,7 +35,7 @@ pub(crate) struct TaskState {
     /// Present while the code waits for it.
     pub(crate) waker: Option<Waker>,
     pub(crate) finished: Option<Finished>,
-    /// The handle is gone, but the core still retries the call.
+    /// The handle is gone, but the call goes on by its rule.
     pub(crate) abandoned: bool,
 }
 
@@ -64,18 +64,27 @@ pub(crate) enum TaskKind {
 pub(crate) struct Call {
     /// The sequence id of the running attempt, or of the timer before the next one.
     pub(crate) current: i32,
-    pub(crate) backing_off: bool,
+    pub(crate) pausing: bool,
     pub(crate) cancelled: bool,
-    pub(crate) retrying: Option<Retrying>,
+    pub(crate) followed: Option<Followed>,
 }
 
-pub(crate) struct Retrying {
-    pub(crate) policy: RetryPolicy,
-    pub(crate) request: Request,
+/// A call that may go on after an attempt of it ended.
+pub(crate) struct Followed {
+    pub(crate) rule: Rc<dyn FollowUp>,
+    pub(crate) request: Rc<Request>,
+    /// When the first attempt of the request began.
     pub(crate) begun: Timestamp,
-    /// Attempts made.
+    /// Attempts made of the request.
     pub(crate) attempt: u32,
     pub(crate) last: Option<TaskError>,
+}
+
+impl Followed {
+    pub(crate) fn asked(&self) -> Asked {
+        let (rule, request) = (self.rule.clone(), self.request.clone());
+        Asked { rule, request, begun: self.begun, attempt: self.attempt }
+    }
 }
 
 pub(crate) enum Finished {
@@ -96,7 +105,7 @@ impl TaskHandle {
     /// Asks for the work to stop: an activity's token fires, a sub-orchestration is terminated, a
     /// timer, a wait, a call of an entity, a request for locks or a pause between attempts ends with the
     /// error [`TASK_CANCELED`](crate::TASK_CANCELED).
-    /// A running attempt still ends with whatever comes of it; it is not retried.
+    /// A running attempt still ends with whatever comes of it; nothing follows.
     pub fn cancel(&self) {
         let waker = self.core.borrow_mut().cancel(self.key);
         waker.into_iter().for_each(Waker::wake);

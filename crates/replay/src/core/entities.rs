@@ -5,6 +5,7 @@ use std::task::Waker;
 use strandline_model::{ActionKind, FailureDetails, Timestamp};
 
 use super::{Core, Source, canceled, of_code};
+use crate::follow::Next;
 use crate::guid;
 use crate::section::Section;
 use crate::task::{DEAD, Finished, TaskKey, TaskKind};
@@ -99,6 +100,6 @@ impl Core {
         if !self.sections.granted(request, section_id) {
             return None;
         }
-        self.completed(request, Source::Lock, None)
+        self.ended(request, Source::Lock, Ok(None), Next::Return)
     }
 }

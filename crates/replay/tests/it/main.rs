@@ -14,6 +14,7 @@ mod entities;
 mod events;
 mod facts;
 mod faults;
+mod follow;
 mod generations;
 mod joins;
 mod random;
