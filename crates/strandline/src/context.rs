@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use crate::entity::{Entity, EntityHandle, EntityId, Lock, LockSet};
 use crate::error::{Error, Result};
-use crate::handle::{AnOrchestration, Call, CallOptions, Callable, Event, Kind, Named, Retry};
+use crate::handle::{AnActivity, AnOrchestration, Call, CallOptions, Callable, Event, Kind, Named, Retry};
+use crate::http::{HTTP_ACTIVITY, HttpRequest, HttpResponse, Polling};
 use crate::json;
 use crate::retry::{RetryContext, RetryHandler};
 use crate::task::{Task, Timeout, What};
@@ -120,6 +121,42 @@ impl OrchestrationContext {
             self.handle.call_activity(call, retry)
         } else {
             self.handle.call_sub_orchestration(self.child(name, options, input), retry)
+        }
+    }
+
+    /// Sends an HTTP request and waits for its response, however long that takes.
+    ///
+    /// An answer `202 Accepted` is followed: after a durable timer of `Retry-After` seconds (30 unless
+    /// somebody says otherwise; between a second and an hour), a `GET` of `Location` with the same headers,
+    /// and so on until another status comes. A location elsewhere must be allowed by
+    /// [`HttpRequest::location_origin`]; an answer without one fails with `KeyNotFoundException`. As with
+    /// every task, dropping it does not end that: cancelling it does, which a [`timeout`](Self::timeout)
+    /// around it does, too.
+    ///
+    /// Any status is a response, not an error, unless the request has [retry
+    /// options](crate::HttpRetryOptions). Errors are [`TimeoutError`](crate::TimeoutError) and those of
+    /// [`http`](crate::http), which also says who sends the request.
+    ///
+    /// ```
+    /// # use strandline::prelude::*;
+    /// # #[derive(Serialize, Deserialize)] struct Build { id: u32 }
+    /// # async fn f(ctx: OrchestrationContext) -> Result<()> {
+    /// let request = HttpRequest::post("https://build.example/jobs").header("Accept", "application/json");
+    /// let response = ctx.call_http(request).await?;
+    /// ensure!(response.is_success(), "the build service says {}", response.status_code);
+    /// let build: Build = response.json()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn call_http(&self, request: HttpRequest) -> Task<HttpResponse> {
+        let input = request.check().and_then(|()| json::encode(&request, || "an HTTP request".to_owned()));
+        match input {
+            Ok(input) => {
+                let name = HTTP_ACTIVITY.name();
+                let call = ActivityCall { name: name.to_owned(), input, ..ActivityCall::default() };
+                let what = What::Result { kind: AnActivity::WORD, name: name.into() };
+                Task::durable(self.handle.call_activity_by(call, Rc::new(Polling)), what)
+            }
+            Err(error) => Task::refused(error),
         }
     }
 

@@ -35,6 +35,7 @@
 //! | none (the default) | hubs in this process, no network |
 //! | `remote` | [`RemoteHub`](https://docs.rs/strandline): client and worker of a server, over gRPC, with the same functions and the same [`Client`] |
 //! | `tls` | `remote`, and `https://` addresses |
+//! | `http` | the activity behind [`call_http`](OrchestrationContext::call_http); see [`http`] |
 //!
 //! # Testing
 //!
@@ -56,6 +57,7 @@ mod durations;
 mod entity;
 mod error;
 mod handle;
+pub mod http;
 mod hub;
 mod instance;
 mod join;
@@ -98,6 +100,7 @@ pub use entity::{
 };
 pub use error::{Context, Error, Result, TaskCanceledError, TimeoutError};
 pub use handle::{Activity, AnActivity, AnOrchestration, Call, Callable, Event, Kind, Named, Orchestration};
+pub use http::{HttpRequest, HttpResponse, HttpRetryOptions};
 pub use hub::{DataDirectory, DataDirectoryBuilder, TaskHub, WorkerBuilder};
 pub use instance::{Instance, Terminate};
 pub use join::{TryJoinAll, try_join_all};

@@ -263,6 +263,12 @@ impl Registry {
         }
     }
 
+    /// Something that is wrong with what was registered.
+    #[cfg(feature = "http")]
+    pub(crate) fn problem(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
     fn need(&mut self, needs: &[Option<Need>], kind: &str, name: &str) {
         self.needs.extend(needs.iter().flatten().map(|need| (*need, format!("{kind} '{name}'"))));
     }

@@ -30,6 +30,10 @@ mod function_chaining;
 #[path = "../examples/hello_sequence.rs"]
 #[allow(dead_code, reason = "only `main` uses some of it")]
 mod hello_sequence;
+#[cfg(feature = "http")]
+#[path = "../examples/http_monitor.rs"]
+#[allow(dead_code, reason = "only `main` uses some of it")]
+mod http_monitor;
 #[path = "../examples/monitor.rs"]
 #[allow(dead_code, reason = "only `main` uses some of it")]
 mod monitor;
@@ -128,6 +132,16 @@ async fn monitors_until_done_expired_or_ended() -> Result<()> {
     assert_eq!(report.expired, "expired");
     assert_eq!(report.ended.error_type(), "Terminated");
     assert!(report.ended.message().contains("nobody cares any more"), "{}", report.ended);
+    Ok(())
+}
+
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn monitors_a_job_over_http() -> Result<()> {
+    let dir = tempdir()?;
+    let report = http_monitor::run(&dir.path().join("hub"), 10_000).await?;
+    assert_eq!(report.result, "1229 primes");
+    assert!(report.requests >= 2, "it was taken, and looked for");
     Ok(())
 }
 
