@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strandline::DataDirectory;
+use strandline::{DataDirectory, RustWorker};
 use strandline_engine::runtime::{Hub, Node};
 use strandline_store::{HUB_NAME_MAX, HubInfo, StoreError, is_hub_name};
 use tokio::sync::Mutex;
@@ -27,6 +27,8 @@ pub(crate) struct Hubs {
     directory: DataDirectory,
     unknown: UnknownHub,
     default: String,
+    /// Serves what the server does itself, in every hub.
+    worker: Option<Arc<RustWorker>>,
     /// Held while one is opened, so that each is opened once.
     open: Mutex<BTreeMap<String, Hub>>,
 }
@@ -51,10 +53,12 @@ impl Hubs {
         directory: DataDirectory,
         unknown: UnknownHub,
         default: &str,
-    ) -> strandline::Result<Arc<Self>> {
-        let hub = directory.hub(default).await?;
-        let open = BTreeMap::from([(default.to_owned(), hub.engine().clone())]);
-        Ok(Arc::new(Self { directory, unknown, default: default.to_owned(), open: Mutex::new(open) }))
+        worker: Option<RustWorker>,
+    ) -> Result<Arc<Self>, HubsError> {
+        let worker = worker.map(Arc::new);
+        let hubs = Self { directory, unknown, default: default.to_owned(), worker, open: Mutex::default() };
+        hubs.open(&mut *hubs.open.lock().await, default).await?;
+        Ok(Arc::new(hubs))
     }
 
     /// The name of the hub of calls that name none.
@@ -110,6 +114,12 @@ impl Hubs {
     async fn open(&self, open: &mut BTreeMap<String, Hub>, name: &str) -> Result<Hub, HubsError> {
         let hub = self.directory.hub(name).await.map_err(|error| HubsError::Failed(error.to_string()))?;
         let hub = hub.engine().clone();
+        // One that runs the hub's own code in this process, as a demonstration does, stays.
+        if let Some(worker) = &self.worker
+            && hub.worker().is_none()
+        {
+            hub.attach(Some(worker.clone()));
+        }
         open.insert(name.to_owned(), hub.clone());
         Ok(hub)
     }

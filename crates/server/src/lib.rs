@@ -5,6 +5,7 @@
 
 pub mod access;
 mod bench;
+mod call_http;
 mod cli;
 mod config;
 mod dev;

@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 use super::listen::{self, Peer, Ports};
 use super::tls::Encryption;
 use crate::access::Access;
+use crate::call_http;
 use crate::grpc;
 use crate::hubs::{Hubs, UnknownHub};
 use crate::metrics;
@@ -59,9 +60,8 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let ServerOptions { unknown, reflection, access, settings } = options;
         let access = access.with_default_hub(&settings.hub.name);
-        let hubs = Hubs::new(directory.clone(), unknown, &settings.hub.name)
-            .await
-            .map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        let worker = call_http::worker(&settings.call_http)?;
+        let hubs = Hubs::new(directory.clone(), unknown, &settings.hub.name, worker).await?;
         let stopping = CancellationToken::new();
         let addresses = listeners.iter().map(|l| l.local_addr()).collect::<Result<_, _>>()?;
         let access = access.configured(&settings.auth)?;

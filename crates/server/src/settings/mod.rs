@@ -24,7 +24,7 @@ use time::duration;
 
 pub use self::http::Http;
 pub use auth::{Auth, ManagementUrls};
-pub use call_http::CallHttp;
+pub use call_http::{AsksFor, CallHttp, CallHttpSecret, CallHttpTokens, SecretPlace};
 pub use check::Impossible;
 pub use hub::{HubSettings, OverridableStates};
 pub use jwt::Jwt;
