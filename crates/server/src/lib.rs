@@ -18,6 +18,7 @@ mod lookout;
 mod metrics;
 mod probe;
 mod serve;
+mod service;
 pub mod settings;
 mod signals;
 mod traces;

@@ -237,8 +237,9 @@ struct Visit {
     execution: Option<ExecutionId>,
 }
 
-/// The same but for instances that are not over; `None` when no other were asked for.
-fn only_over(mut query: InstanceQuery) -> Option<InstanceQuery> {
+/// The query for what a purge by this one removes: the same but for instances that are not over. `None` when no
+/// other were asked for.
+pub fn only_over(mut query: InstanceQuery) -> Option<InstanceQuery> {
     if query.statuses.is_empty() {
         query.statuses.extend(OVER);
     } else {

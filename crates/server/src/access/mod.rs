@@ -69,6 +69,7 @@ pub use caller::Caller;
 pub(crate) use caller::{Credential, Wish};
 pub use error::{AccessError, Has};
 pub use layer::{AccessLayer, FindPeer, Guarded};
+pub(crate) use links::SIGNATURE;
 pub use principal::Principal;
 pub use tokens::TokensError;
 

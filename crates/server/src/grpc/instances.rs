@@ -14,6 +14,7 @@ use super::{TaskHubService, waits};
 use crate::access::Caller;
 use crate::keys::Permission;
 use crate::serve::listen::Peer;
+use crate::service::{new_instance_id, reuse};
 
 /// Reads an instance id; `field` names it.
 pub(super) fn instance_id(text: &str, field: &str) -> Result<InstanceId, Status> {
@@ -41,7 +42,7 @@ impl TaskHubService {
         let request = request.into_inner();
         caller.principal().require_function(Permission::Start, &request.name)?;
         let id = match request.instance_id.as_str() {
-            "" => InstanceId::trusted(uuid::Uuid::new_v4().simple().to_string()),
+            "" => new_instance_id(),
             text => instance_id(text, "CreateInstanceRequest.instanceId")?,
         };
         let execution = match request.execution_id.as_deref().filter(|text| !text.is_empty()) {
@@ -57,7 +58,7 @@ impl TaskHubService {
             input: request.input,
             tags: request.tags,
             scheduled_start: request.scheduled_start_timestamp.map(time::from_wire),
-            reuse: reuse(request.orchestration_id_reuse_policy)?,
+            reuse: reuse_policy(request.orchestration_id_reuse_policy)?,
             execution,
             seed: 0,
             trace_parent: trace_parent.filter(|parent| !parent.is_empty()),
@@ -179,19 +180,10 @@ async fn tell<T>(hub: &Hub, id: &InstanceId, command: Command, answer: T) -> Res
 }
 
 /// Which existing instances a start replaces.
-fn reuse(policy: Option<wire::OrchestrationIdReusePolicy>) -> Result<ReusePolicy, Status> {
+fn reuse_policy(policy: Option<wire::OrchestrationIdReusePolicy>) -> Result<ReusePolicy, Status> {
     let listed = policy.map(|policy| policy.replaceable_status).unwrap_or_default();
     let field = "OrchestrationIdReusePolicy.replaceableStatus";
     let read = |number: &i32| statuses::from_wire(*number, field).map_err(status);
     let replaceable: Vec<RuntimeStatus> = listed.iter().map(read).collect::<Result<_, _>>()?;
-    let live = [RuntimeStatus::Pending, RuntimeStatus::Running, RuntimeStatus::Suspended];
-    if replaceable.iter().any(|status| live.contains(status))
-        && !replaceable.contains(&RuntimeStatus::Terminated)
-    {
-        // What is going on is terminated first, so that must be replaceable as well.
-        return Err(Status::invalid_argument(
-            "Invalid reusable statuses: cannot exclude 'Terminated' while also allowing reuse of running instances",
-        ));
-    }
-    Ok(ReusePolicy { replaceable })
+    reuse::policy(replaceable).map_err(|error| Status::invalid_argument(error.to_string()))
 }

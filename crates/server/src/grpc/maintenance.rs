@@ -9,17 +9,13 @@ use strandline_hub::query::InstanceQuery;
 use strandline_model::InstanceId;
 use strandline_proto::wire::purge_instances_request::Target;
 use strandline_proto::{ids, time, wire};
-use tokio::time::Instant;
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use super::error::status;
 use super::instances::instance_id;
 use super::queries::read_status;
 use super::{TaskHubService, pages};
-
-/// Most ids in one request.
-const BATCH_MAX: usize = 500;
+use crate::service::{IDS_MAX, new_instance_id, purge};
 
 impl TaskHubService {
     /// `isComplete` is false when the time ran out before all that is over was found; what is not over, or
@@ -45,11 +41,9 @@ impl TaskHubService {
                     created_to: filter.created_time_to.map(time::from_wire),
                     ..InstanceQuery::default()
                 };
-                let began = Instant::now();
                 let options = PurgeOptions { scope, timeout, ..PurgeOptions::default() };
-                let done = hub.purge_where(query, options).await.map_err(status)?;
-                let in_time = timeout.is_none_or(|timeout| began.elapsed() < timeout);
-                (done.purged, done.complete || (done.not_over > 0 && in_time))
+                let slice = purge::slice(&hub, query, options).await.map_err(status)?;
+                (slice.done.purged, slice.complete)
             }
             None => {
                 let text = "PurgeInstancesRequest: give instanceId, instanceBatch or purgeInstanceFilter";
@@ -71,7 +65,7 @@ impl TaskHubService {
         let asked = request.into_inner();
         let id = instance_id(&asked.instance_id, "RestartInstanceRequest.instanceId")?;
         let under = if asked.restart_with_new_instance_id {
-            let new = InstanceId::trusted(Uuid::new_v4().simple().to_string());
+            let new = new_instance_id();
             hub.restart_as_new(&id, &new).await.map_err(status)?;
             new
         } else {
@@ -154,8 +148,8 @@ async fn purge_ids(hub: &Hub, texts: Vec<String>, scope: PurgeScope) -> Result<u
 
 fn check_batch(batch: &wire::InstanceBatch, field: &str) -> Result<(), Status> {
     let count = batch.instance_ids.len();
-    if count > BATCH_MAX {
-        let text = format!("{field}.instanceIds has {count} ids: the limit is {BATCH_MAX}");
+    if count > IDS_MAX {
+        let text = format!("{field}.instanceIds has {count} ids: the limit is {IDS_MAX}");
         return Err(Status::invalid_argument(text));
     }
     Ok(())

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use prost::Message as _;
-use strandline_engine::dispatch::{ConnectedWorker, Filters, Kind, Versions};
 use strandline_engine::pipeline::{Answer, Read};
 use strandline_engine::runtime::Hub;
-use strandline_engine::worker::Worker;
 use strandline_hub::query::InstanceQuery;
 use strandline_hub::{EntityStatus, Refusal};
 use strandline_proto::management as wire;
@@ -17,11 +14,13 @@ use tonic::{Request, Response, Status};
 use super::caller::{self, hub_status};
 use super::error::status;
 use super::instances::instance_id;
-use super::pages::{self, PAGE_BYTES};
+use super::pages;
 use super::queries::{self, read_status};
 use super::state::Payloads;
 use crate::access::Caller;
 use crate::hubs::Hubs;
+use crate::service::lists::fitting;
+use crate::service::workers;
 
 /// Most events of one answer, and how many if a request leaves it to the server.
 const EVENTS: u32 = 1_000;
@@ -63,11 +62,7 @@ impl Management for ManagementService {
         request: Request<wire::ListWorkersRequest>,
     ) -> Result<Response<wire::ListWorkersResponse>, Status> {
         let hub = self.hub_of(&request).await?;
-        let name = &hub.info().name;
-        let connected = hub.workers().await.map_err(status)?;
-        let mut workers: Vec<_> = connected.iter().map(|worker| connected_to_wire(worker, name)).collect();
-        workers.extend(hub.worker().map(|worker| local_to_wire(&*worker, &hub)));
-        workers.sort_by(|a, b| (&a.id, &a.peer).cmp(&(&b.id, &b.peer)));
+        let workers = workers::list(&hub).await.map_err(status)?;
         Ok(Response::new(wire::ListWorkersResponse { workers }))
     }
 
@@ -116,15 +111,8 @@ impl Management for ManagementService {
             return Err(Status::aborted(text));
         }
         let of = Execution { instance_id: id.as_str(), execution_id: page.execution };
-        let (mut events, mut bytes) = (Vec::new(), 0);
-        for event in &page.events {
-            let event = history::to_wire(event, of);
-            bytes += event.encoded_len();
-            if bytes > PAGE_BYTES && !events.is_empty() {
-                break;
-            }
-            events.push(event);
-        }
+        let events = page.events.iter().map(|event| history::to_wire(event, of));
+        let events = fitting(events, prost::Message::encoded_len);
         Ok(Response::new(wire::GetHistoryResponse {
             execution_id: page.execution.to_string(),
             total: u32::try_from(page.total).unwrap_or(u32::MAX),
@@ -163,83 +151,6 @@ fn filter(filter: Option<wire::InstanceFilter>) -> Result<InstanceQuery, Status>
     })
 }
 
-fn connected_to_wire(worker: &ConnectedWorker, hub: &str) -> wire::Worker {
-    let profile = &worker.profile;
-    let (sdk, sdk_version) = user_agent(profile.sdk.as_deref().unwrap_or_default());
-    let service = |kind: Kind| {
-        let names = profile.filters.as_ref().map(|filters| names(filters, kind));
-        wire::Service {
-            all: names.is_none(),
-            names: names.unwrap_or_default(),
-            capacity: u32::try_from(profile.slots.of(kind)).ok(),
-            in_flight: u32::try_from(worker.in_flight[kind as usize]).unwrap_or(u32::MAX),
-        }
-    };
-    wire::Worker {
-        id: profile.id.clone(),
-        hub: hub.to_owned(),
-        sdk,
-        sdk_version,
-        connected_since: Some(time::to_wire(worker.since)),
-        peer: profile.peer.clone().unwrap_or_default(),
-        orchestrators: Some(service(Kind::Orchestration)),
-        activities: Some(service(Kind::Activity)),
-        entities: Some(service(Kind::Entity)),
-    }
-}
-
-/// The worker inside this process. What it takes on at a time is bounded by the hub, not by itself.
-fn local_to_wire(worker: &dyn Worker, hub: &Hub) -> wire::Worker {
-    let served = |names: Vec<String>, capacity: Option<usize>, in_flight: usize| wire::Service {
-        all: false,
-        names: names.into_iter().map(|name| wire::ServedName { name, versions: Vec::new() }).collect(),
-        capacity: capacity.and_then(|most| u32::try_from(most).ok()),
-        in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
-    };
-    let options = hub.options();
-    wire::Worker {
-        id: "in-process".to_owned(),
-        hub: hub.info().name.clone(),
-        sdk: "strandline".to_owned(),
-        sdk_version: env!("CARGO_PKG_VERSION").to_owned(),
-        connected_since: None,
-        peer: String::new(),
-        orchestrators: Some(served(worker.orchestrators(), Some(options.turns_max), 0)),
-        activities: Some(served(
-            worker.activities(),
-            Some(options.activities_max),
-            hub.running_activities().len(),
-        )),
-        entities: Some(served(worker.entities(), Some(options.entities_max), 0)),
-    }
-}
-
-fn names(filters: &Filters, kind: Kind) -> Vec<wire::ServedName> {
-    let by_name = match kind {
-        Kind::Orchestration => &filters.orchestrations,
-        Kind::Activity => &filters.activities,
-        Kind::Entity => {
-            let name = |name: &String| wire::ServedName { name: name.clone(), versions: Vec::new() };
-            return filters.entities.iter().map(name).collect();
-        }
-    };
-    let served = |(name, versions): (&String, &Versions)| wire::ServedName {
-        name: name.clone(),
-        versions: match versions {
-            Versions::Any => Vec::new(),
-            Versions::Only(versions) => versions.iter().cloned().collect(),
-        },
-    };
-    by_name.iter().map(served).collect()
-}
-
-/// `name/version (comment)`, of which there may be several: the first is the SDK.
-fn user_agent(text: &str) -> (String, String) {
-    let product = text.split_whitespace().next().unwrap_or_default();
-    let (name, version) = product.split_once('/').unwrap_or((product, ""));
-    (name.to_owned(), version.to_owned())
-}
-
 fn entity_to_wire(entity: &EntityStatus) -> wire::EntityStatus {
     wire::EntityStatus {
         id: entity.id.to_string(),
@@ -251,18 +162,5 @@ fn entity_to_wire(entity: &EntityStatus) -> wire::EntityStatus {
             execution_id: ids::bytes_to_wire(&owner.execution_id).unwrap_or_default(),
             section_id: owner.section_id.clone(),
         }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_user_agents() {
-        let pair = |name: &str, version: &str| (name.to_owned(), version.to_owned());
-        assert_eq!(user_agent("grpc-python/1.71.0 grpc-c/46.0 (linux)"), pair("grpc-python", "1.71.0"));
-        assert_eq!(user_agent("durabletask"), pair("durabletask", ""));
-        assert_eq!(user_agent(""), pair("", ""));
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use strandline_engine::runtime::{EntityPage, Hub, InstancePage};
+use prost::Message as _;
+use strandline_engine::runtime::Hub;
 use strandline_hub::query::{Cursor, EntityQuery, InstanceQuery, Order};
+use strandline_hub::{EntityStatus, InstanceStatus};
 use strandline_model::{InstanceId, RuntimeStatus, Timestamp};
 use strandline_proto::{status as statuses, time, wire};
 use tonic::{Request, Response, Status};
@@ -11,6 +13,7 @@ use tonic::{Request, Response, Status};
 use super::error::status;
 use super::state::{self, Payloads};
 use super::{TaskHubService, entities, pages};
+use crate::service::lists::{self, Shown};
 
 impl TaskHubService {
     pub(super) async fn query(
@@ -64,24 +67,25 @@ impl TaskHubService {
         let hub = self.hub_of(&request).await?;
         let asked = request.into_inner().query.unwrap_or_default();
         let query = Arc::new(EntityQuery {
-            id_prefix: asked.instance_id_starts_with.as_deref().filter(|p| !p.is_empty()).map(entity_prefix),
+            id_prefix: asked
+                .instance_id_starts_with
+                .as_deref()
+                .filter(|p| !p.is_empty())
+                .map(lists::entity_prefix),
             modified_from: asked.last_modified_from.map(time::from_wire),
             modified_to: asked.last_modified_to.map(time::from_wire),
             transient: asked.include_transient,
         });
         let size = pages::size(asked.page_size.unwrap_or_default(), "EntityQuery.pageSize")?;
         let token = pages::token(&asked.continuation_token);
-        let EntityPage { entities, continuation_token } =
-            hub.list_entities(&query, token, size).await.map_err(status)?;
-        let mut found: Vec<_> =
-            entities.iter().map(|entity| entities::metadata(entity, asked.include_state)).collect();
-        let count = pages::fitting(&found);
-        let continuation_token = match entities.get(count - 1).filter(|_| count < found.len()) {
-            Some(last) => Some(hub.token_after(&*query, last).await.map_err(status)?),
-            None => continuation_token,
+        let show = match asked.include_state {
+            true => |entity: &EntityStatus| entities::metadata(entity, true),
+            false => |entity: &EntityStatus| entities::metadata(entity, false),
         };
-        found.truncate(count);
-        Ok(Response::new(wire::QueryEntitiesResponse { entities: found, continuation_token }))
+        let shown = Shown { show, bytes: wire::EntityMetadata::encoded_len };
+        let (entities, continuation_token) =
+            lists::entities(&hub, &query, token, size, shown).await.map_err(status)?;
+        Ok(Response::new(wire::QueryEntitiesResponse { entities, continuation_token }))
     }
 }
 
@@ -93,28 +97,16 @@ pub(super) async fn instances(
     size: usize,
     payloads: Payloads,
 ) -> Result<(Vec<wire::OrchestrationState>, Option<String>), Status> {
-    let InstancePage { instances, continuation_token } =
-        hub.list(query, token, size).await.map_err(status)?;
-    let mut states: Vec<_> = instances.iter().map(|i| state::to_wire(i, payloads)).collect();
-    let count = pages::fitting(&states);
-    let continuation_token = match instances.get(count - 1).filter(|_| count < states.len()) {
-        Some(last) => Some(hub.token_after(&**query, last).await.map_err(status)?),
-        None => continuation_token,
+    let show = match payloads {
+        Payloads::Included => |instance: &InstanceStatus| state::to_wire(instance, Payloads::Included),
+        Payloads::LeftOut => |instance: &InstanceStatus| state::to_wire(instance, Payloads::LeftOut),
     };
-    states.truncate(count);
-    Ok((states, continuation_token))
+    let shown = Shown { show, bytes: wire::OrchestrationState::encoded_len };
+    lists::instances(hub, query, token, size, shown).await.map_err(status)
 }
 
 pub(super) fn read_status(number: &i32) -> Result<RuntimeStatus, Status> {
     statuses::from_wire(*number, "runtimeStatus").map_err(status)
-}
-
-/// Names of entities are kept in lower case, keys as they are.
-fn entity_prefix(prefix: &str) -> String {
-    match prefix.strip_prefix('@').and_then(|rest| rest.split_once('@')) {
-        Some((name, key)) => format!("@{}@{key}", name.to_lowercase()),
-        None => prefix.to_lowercase(),
-    }
 }
 
 /// Where a page of ids ends, as text: when that instance ended, in seconds, and its id. SDKs' own tests
@@ -150,11 +142,5 @@ mod tests {
         for wrong in ["", "|", "1|a", "1.x|a", "1.1000000000|a", "1.0|", "x.0|a"] {
             assert_eq!(read_key(wrong).unwrap_err().code(), tonic::Code::InvalidArgument, "{wrong}");
         }
-    }
-
-    #[test]
-    fn prefixes_fold_names_only() {
-        assert_eq!(entity_prefix("@Counter@Key"), "@counter@Key");
-        assert_eq!(entity_prefix("@Count"), "@count");
     }
 }

@@ -27,6 +27,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Streams at a time on one connection.
     pub streams_max: u32,
+    /// HTTP requests that wait for an instance at the same time.
+    pub waits_max: usize,
     /// Bytes of a gRPC message: workers return large turns.
     pub message_bytes_max: usize,
 }
@@ -42,6 +44,7 @@ impl Default for Limits {
             json_depth_max: 128,
             connections_max: 10_000,
             streams_max: 256,
+            waits_max: 10_000,
             message_bytes_max: 64 << 20,
         }
     }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use strandline_engine::runtime::Hub;
 
-use super::App;
+use super::{App, api};
 pub(crate) use crate::access::Wish;
 use crate::access::{AccessError, Caller};
 use crate::hubs::HubsError;
@@ -38,12 +38,14 @@ impl Denied {
 /// no further. A handler finds the [`Caller`] among the request's extensions.
 pub(super) async fn identify(State(app): State<App>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().map(|peer| peer.address);
+    let is_ours = api::is_under(request.uri().path());
     let (mut parts, body) = request.into_parts();
     match app.access.identify(&mut parts, peer).await {
         Ok(caller) => {
             parts.extensions.insert(caller);
             next.run(Request::from_parts(parts, body)).await
         }
+        Err(error) if is_ours => api::Problem::from(error).into_response(),
         Err(error) => error.status().into_response(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
@@ -20,6 +21,8 @@ pub(crate) struct Inner {
     pub(crate) metrics: ServerMetrics,
     /// Fires when the server stops: waits and streams end.
     pub(crate) stopping: CancellationToken,
+    /// Places for requests that wait for an instance.
+    pub(crate) waits: Semaphore,
 }
 
 impl App {
@@ -30,7 +33,8 @@ impl App {
         stopping: CancellationToken,
     ) -> Self {
         let metrics = ServerMetrics::new(hubs.node());
-        Self(Arc::new(Inner { hubs, access, settings, metrics, stopping }))
+        let waits = Semaphore::new(settings.limits.waits_max.min(Semaphore::MAX_PERMITS));
+        Self(Arc::new(Inner { hubs, access, settings, metrics, stopping, waits }))
     }
 }
 

@@ -16,6 +16,7 @@ mod front;
 mod host;
 pub(crate) mod ops;
 mod query;
+mod wait;
 
 use axum::Router;
 use axum::middleware;
