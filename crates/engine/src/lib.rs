@@ -7,6 +7,7 @@ pub mod metrics;
 mod nearest;
 pub mod pipeline;
 pub mod runtime;
+pub mod why;
 pub mod worker;
 
 pub use nearest::nearest;

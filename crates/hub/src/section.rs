@@ -36,6 +36,12 @@ impl Section {
         self.granted == self.lock_set.len()
     }
 
+    /// The entity whose lock it waits for.
+    pub fn waits_for(&self) -> Option<&str> {
+        let next = self.lock_set.get(self.granted).filter(|_| self.granted < self.requested);
+        next.map(String::as_str)
+    }
+
     /// It holds the lock of this entity.
     pub(crate) fn holds(&self, entity: &str) -> bool {
         self.index(entity).is_some_and(|at| at < self.granted && !self.released[at])
@@ -52,7 +58,7 @@ impl Section {
 
     /// It waits for the lock of this entity.
     pub(crate) fn awaits(&self, entity: &str) -> bool {
-        self.granted < self.requested && self.lock_set.get(self.granted).is_some_and(|id| id == entity)
+        self.waits_for() == Some(entity)
     }
 
     pub(crate) fn from_row(row: SectionRow) -> (String, Self) {

@@ -200,11 +200,11 @@ impl Core {
         if self.closed {
             return DEAD;
         }
-        let name = fold(name);
-        let arrived = self.events.take(&name).map(Finished::Event);
-        let waits = arrived.is_none().then(|| name.clone());
-        let key = self.add(TaskKind::Event { name }, arrived);
-        if let Some(name) = waits {
+        let folded = fold(name);
+        let arrived = self.events.take(&folded).map(Finished::Event);
+        let waits = arrived.is_none();
+        let key = self.add(TaskKind::Event { name: folded }, arrived);
+        if waits {
             self.events.wait(name, key);
         }
         key

@@ -13,10 +13,19 @@ use crate::task::TaskKey;
 pub(crate) struct EventBuffer {
     /// By folded name, then by order of arrival.
     buffered: BTreeMap<String, BTreeMap<u64, Arc<HistoryEvent>>>,
-    /// By folded name; keys grow, so the smallest is the oldest.
-    waiters: BTreeMap<String, BTreeSet<TaskKey>>,
+    /// By folded name.
+    waiters: BTreeMap<String, Waiters>,
     arrivals: u64,
     bytes: usize,
+}
+
+/// Who waits for one name.
+#[derive(Default)]
+struct Waiters {
+    /// As the code wrote it.
+    name: String,
+    /// Keys grow, so the smallest is the oldest.
+    tasks: BTreeSet<TaskKey>,
 }
 
 /// An event with its place in the order of arrival.
@@ -46,7 +55,7 @@ impl EventBuffer {
     /// The waiter that gets the event, or `None` after buffering it.
     pub(crate) fn offer(&mut self, arrived: Arrived) -> Option<(TaskKey, Arrived)> {
         let name = fold(raised_name(&arrived.event));
-        if let Some(waiter) = self.waiters.get_mut(&name).and_then(BTreeSet::pop_first) {
+        if let Some(waiter) = self.waiters.get_mut(&name).and_then(|w| w.tasks.pop_first()) {
             return Some((waiter, arrived));
         }
         self.bytes += bytes_of(&arrived.event);
@@ -65,14 +74,23 @@ impl EventBuffer {
         Some(Arrived { number, event })
     }
 
-    pub(crate) fn wait(&mut self, folded: String, waiter: TaskKey) {
-        self.waiters.entry(folded).or_default().insert(waiter);
+    pub(crate) fn wait(&mut self, name: &str, waiter: TaskKey) {
+        let waiters = self.waiters.entry(fold(name)).or_default();
+        if waiters.tasks.is_empty() {
+            waiters.name = name.to_owned();
+        }
+        waiters.tasks.insert(waiter);
+    }
+
+    /// The names that somebody waits for.
+    pub(crate) fn awaited(&self) -> impl Iterator<Item = &str> {
+        self.waiters.values().filter(|w| !w.tasks.is_empty()).map(|w| w.name.as_str())
     }
 
     pub(crate) fn stop_waiting(&mut self, folded: &str, waiter: TaskKey) {
         if let Some(waiters) = self.waiters.get_mut(folded) {
-            waiters.remove(&waiter);
-            if waiters.is_empty() {
+            waiters.tasks.remove(&waiter);
+            if waiters.tasks.is_empty() {
                 self.waiters.remove(folded);
             }
         }

@@ -133,6 +133,11 @@ impl Execution {
         self.core.borrow().last_custom_status.clone()
     }
 
+    /// Names of external events that the code waits for, at most `max`.
+    pub fn awaited_events(&self, max: usize) -> Vec<String> {
+        self.core.borrow().events.awaited().take(max).map(str::to_owned).collect()
+    }
+
     /// What went wrong, other than by an error the code returned.
     pub fn violation(&self) -> Option<&FailureDetails> {
         match &self.ended {

@@ -20,9 +20,11 @@ mod probe;
 mod serve;
 mod service;
 pub mod settings;
+mod shell;
 mod signals;
 mod traces;
 mod web;
+mod why;
 
 use std::process::ExitCode;
 

@@ -27,6 +27,9 @@ pub(crate) struct Runner {
     bytes: usize,
 }
 
+/// Names of awaited events that are told with a turn.
+const AWAITED_MAX: usize = 20;
+
 struct Held {
     execution_id: ExecutionId,
     execution: Execution,
@@ -152,9 +155,12 @@ impl Runner {
         let mut outcome = TurnOutcome {
             actions: outcome.actions,
             custom_status: outcome.custom_status,
-            span: None,
             retries: outcome.retries,
+            ..TurnOutcome::default()
         };
+        if !execution.is_over() {
+            outcome.awaits = execution.awaited_events(AWAITED_MAX);
+        }
         traced.turn(&turn, &mut outcome);
         let last = execution.custom_status();
         if !execution.is_over() {

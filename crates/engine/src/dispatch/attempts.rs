@@ -28,8 +28,24 @@ struct Attempt {
     lost: u32,
     refused: u32,
     refused_by: Option<ConnectionId>,
+    /// What was wrong with the last answer, if one was.
+    problem: Option<String>,
     not_before: Option<Timestamp>,
     touched: Timestamp,
+}
+
+/// Characters of a problem that are remembered.
+const PROBLEM_MAX: usize = 500;
+
+/// How often a work item was handed out in vain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tries {
+    /// The worker was lost, did not answer in time, or answered what can't be carried out.
+    pub lost: u32,
+    /// The worker gave it back untouched, or answered what can't be carried out.
+    pub refused: u32,
+    /// What was wrong with the last answer.
+    pub problem: Option<String>,
 }
 
 /// What becomes of work whose worker was lost.
@@ -41,7 +57,8 @@ pub(super) enum Verdict {
 
 impl Attempts {
     fn touch(&mut self, key: ItemKey, now: Timestamp) -> &mut Attempt {
-        let fresh = Attempt { lost: 0, refused: 0, refused_by: None, not_before: None, touched: now };
+        let fresh =
+            Attempt { lost: 0, refused: 0, refused_by: None, problem: None, not_before: None, touched: now };
         let attempt = self.items.entry(key).or_insert(fresh);
         attempt.touched = now;
         attempt
@@ -75,6 +92,19 @@ impl Attempts {
             return Verdict::Fail(Poison::LosesWorkers { deliveries });
         }
         Verdict::Again
+    }
+
+    /// What was wrong with the answer of a worker.
+    pub(super) fn answered_wrongly(&mut self, key: ItemKey, problem: &str, now: Timestamp) {
+        self.touch(key, now).problem = Some(problem.chars().take(PROBLEM_MAX).collect());
+    }
+
+    pub(super) fn tries(&self, key: &ItemKey) -> Tries {
+        self.items.get(key).map_or_else(Tries::default, |attempt| Tries {
+            lost: attempt.lost,
+            refused: attempt.refused,
+            problem: attempt.problem.clone(),
+        })
     }
 
     /// It was given back, and is for nobody until then.

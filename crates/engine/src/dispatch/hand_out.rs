@@ -127,6 +127,6 @@ pub(super) fn takes(worker: &ConnectedWorker, line: &Line) -> bool {
     worker.profile.filters.as_ref().is_none_or(|filters| filters.take(line))
 }
 
-fn room(worker: &ConnectedWorker, kind: Kind) -> usize {
+pub(super) fn room(worker: &ConnectedWorker, kind: Kind) -> usize {
     worker.profile.slots.of(kind).saturating_sub(worker.in_flight[kind as usize])
 }

@@ -12,19 +12,25 @@ mod hand_out;
 mod places;
 mod profile;
 mod queue;
+mod rate;
+mod whereabouts;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use strandline_model::{ActionKind, EventKind, ExecutionId, InstanceId, Timestamp};
 
+pub use attempts::Tries;
 pub use places::{OutMax, Seat};
 pub use profile::{Filters, Slots, Versions, WorkerProfile};
 pub use queue::Line;
+pub use rate::Rate;
+pub use whereabouts::{Takers, Whereabouts};
 
 use self::attempts::{Attempts, Verdict};
 use self::places::Places;
 use self::queue::{End, Queue};
+use self::rate::Rates;
 use crate::pipeline::{ActivityDispatch, Claimed, ClaimedWork, Offer};
 use crate::worker::TurnOutcome;
 
@@ -224,6 +230,7 @@ impl Parts {
             (last, _) => last,
         };
         whole.span = last.span.or(whole.span);
+        whole.awaits = last.awaits;
         whole
     }
 }
@@ -352,6 +359,8 @@ pub struct Dispatcher {
     /// Of all leases.
     part_bytes: usize,
     returned: (VecDeque<Token>, BTreeSet<Token>),
+    /// How much of each line comes back done.
+    rates: Rates,
     orders: Vec<Order>,
     redelivered: Redelivered,
     sabotage: Sabotage,
@@ -373,6 +382,7 @@ impl Dispatcher {
             delayed: BTreeMap::new(),
             part_bytes: 0,
             returned: Default::default(),
+            rates: Rates::default(),
             orders: Vec::new(),
             redelivered: Redelivered::default(),
             sabotage: Sabotage::None,
@@ -548,12 +558,13 @@ impl Dispatcher {
     }
 
     /// Somebody returns work, done.
-    pub fn finished(&mut self, token: Token, random: &mut dyn FnMut() -> u128) -> Returned {
-        let Some(key) = self.leases.get(&token).map(|lease| lease.item.key()) else {
+    pub fn finished(&mut self, token: Token, now: Timestamp, random: &mut dyn FnMut() -> u128) -> Returned {
+        let Some(item) = self.leases.get(&token).map(|lease| &lease.item) else {
             let before = self.returned.1.contains(&token);
             return if before { Returned::Before } else { Returned::Unknown };
         };
-        self.attempts.forget(&key);
+        self.rates.count(item.line(), now);
+        self.attempts.forget(&item.key());
         let Some(lease) = self.end(token, random) else { return Returned::Unknown };
         self.remember(token);
         Returned::Leased(Box::new(lease))
@@ -612,6 +623,7 @@ impl Dispatcher {
         random: &mut dyn FnMut() -> u128,
     ) -> bool {
         let Some((later, lease)) = self.refuse(token, now, random) else { return false };
+        self.attempts.answered_wrongly(lease.item.key(), problem, now);
         if let Verdict::Fail(_) = self.attempts.lost(lease.item.key(), 0, self.config.deliveries_max, now) {
             self.fail(lease, Poison::BadAnswers { problem: problem.to_owned() });
         } else {

@@ -116,6 +116,16 @@ impl Queue {
         self.places.range(range).map(|(key, _)| key.clone()).collect()
     }
 
+    pub(super) fn line_of(&self, key: &ItemKey) -> Option<&Line> {
+        self.places.get(key).map(|(line, _)| line)
+    }
+
+    /// What of the same line stands before it, if it waits.
+    pub(super) fn ahead_of(&self, key: &ItemKey) -> Option<usize> {
+        let (line, number) = self.places.get(key)?;
+        Some(self.waiting.get(line)?.range(..number).count())
+    }
+
     /// About how many bytes of memory it takes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

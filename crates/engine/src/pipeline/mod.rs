@@ -17,6 +17,7 @@ mod flush;
 mod read;
 mod recover;
 mod sample;
+mod standing;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -34,6 +35,7 @@ pub use entities::EntityDispatch;
 pub use facts::{Fact, Happening, Note, Payload, Watch};
 pub use flush::PendingFlush;
 pub use read::{Answer, HistoryPage, Read};
+pub use standing::{EntityStanding, Standing, TurnStanding};
 pub use turns::{HandedOut, Served};
 
 /// Bounds of one pipeline.
@@ -262,6 +264,8 @@ pub struct Pipeline<T> {
     claims: VecDeque<(Offer, u128)>,
 
     waiters: Lookup<InstanceId, Vec<read::Waiter<T>>>,
+    /// Of loaded instances, as far as workers tell.
+    awaited: Lookup<InstanceId, standing::Awaited>,
     chunk_starts: read::ChunkStarts,
     /// Messages up to this sequence are on their way, by receiver.
     routed: BTreeMap<u16, u64>,
@@ -502,10 +506,12 @@ impl<T: Ticket> Pipeline<T> {
             }
             Effect::Ended { id, execution } => {
                 self.turns_out.remove(&id);
+                self.awaited.remove(&id);
                 Release::Ended { instance: id, execution }
             }
             Effect::Killed { id, execution } => {
                 self.turns_out.remove(&id);
+                self.awaited.remove(&id);
                 Release::Killed { instance: id, execution }
             }
         };
@@ -714,6 +720,7 @@ impl<T: Ticket> Pipeline<T> {
                 || self.batches_out.contains(&id)
                 || self.ready_entities.contains(&id);
             if !busy && self.partition.evict(&id) {
+                self.awaited.remove(&id);
                 self.counters.evicted += 1;
             } else {
                 self.residents.push_back(id);

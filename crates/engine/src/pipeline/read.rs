@@ -7,7 +7,7 @@ use strandline_hub::{EntityStatus, InstanceStatus, Reply};
 use strandline_model::{ExecutionId, HistoryEvent, InstanceId, RuntimeStatus};
 use strandline_store::{PartitionRef, Store, StoreError};
 
-use super::{Pipeline, Ticket};
+use super::{EntityStanding, Pipeline, Standing, Ticket};
 
 /// What somebody wants to know of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Read {
     Ended,
     /// What is known of an entity.
     Entity,
+    /// What an instance, or an entity, is about.
+    Standing,
     /// Part of its history.
     History {
         /// The number of the first event, from 0.
@@ -35,6 +37,10 @@ pub enum Answer {
     History(Option<HistoryPage>),
     /// `None`: there is nothing of this entity.
     Entity(Option<Box<EntityStatus>>),
+    /// `None`: there is no such instance.
+    Standing(Option<Box<Standing>>),
+    /// `None`: there is nothing of this entity.
+    EntityStanding(Option<Box<EntityStanding>>),
     Overlay(Overlay),
     EntityOverlay(Overlay<EntityStatus>),
 }
@@ -66,6 +72,8 @@ impl<T: Ticket> Pipeline<T> {
             Read::Status => Answer::Status(self.snapshot(&id)),
             Read::History { from, max } => Answer::History(self.history_page(&id, from, max, store)?),
             Read::Entity => Answer::Entity(self.entity_status(&id)),
+            Read::Standing if id.is_entity() => Answer::EntityStanding(self.entity_standing(&id)),
+            Read::Standing => Answer::Standing(self.standing(&id)),
             // An entity never starts nor ends: nobody would ever be woken.
             Read::Started | Read::Ended if id.is_entity() => Answer::Status(None),
             Read::Started | Read::Ended => match self.snapshot(&id).filter(|s| satisfies(s, read)) {
@@ -125,7 +133,7 @@ fn satisfies(status: &InstanceStatus, until: Read) -> bool {
     match until {
         Read::Started => status.status != RuntimeStatus::Pending,
         Read::Ended => status.status.is_terminal(),
-        Read::Status | Read::Entity | Read::History { .. } => true,
+        Read::Status | Read::Entity | Read::Standing | Read::History { .. } => true,
     }
 }
 

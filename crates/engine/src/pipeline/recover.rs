@@ -51,6 +51,7 @@ impl<T: Ticket> Pipeline<T> {
             offers: Vec::new(),
             claims: VecDeque::new(),
             waiters: Lookup::default(),
+            awaited: Lookup::default(),
             chunk_starts: Default::default(),
             routed: BTreeMap::new(),
             to_acknowledge: BTreeMap::new(),

@@ -20,6 +20,12 @@ pub(super) struct TurnOut {
     returned: bool,
 }
 
+impl TurnOut {
+    pub(super) fn time(&self) -> Timestamp {
+        self.time
+    }
+}
+
 /// The orchestrators and entities that somebody can run.
 #[derive(Clone)]
 pub struct Served {
@@ -181,6 +187,7 @@ impl<T: Ticket> Pipeline<T> {
             next_execution: ExecutionId(entropy()),
             next_seed: entropy() as u64,
         };
+        self.remember_awaited(id, finished.execution, outcome.awaits);
         let command = Command::TurnFinished(Box::new(finished));
         // Ahead of what came meanwhile: a turn's outcome was decided before it.
         self.mailbox.push_front(Input::Command { command, ticket });
@@ -232,6 +239,13 @@ impl<T: Ticket> Pipeline<T> {
     /// Names and versions of orchestrators that wait because nobody serves them, with how many wait.
     pub fn unserved(&self) -> impl Iterator<Item = (&str, Option<&str>, usize)> {
         self.unserved.iter().map(|((name, version), ids)| (name.as_str(), version.as_deref(), ids.len()))
+    }
+
+    /// Its turn was offered to workers elsewhere.
+    pub(super) fn is_offered(&self, instance: &Instance) -> bool {
+        let start = instance.start();
+        let key = (start.name.clone(), start.version.clone());
+        self.unserved.get(&key).is_some_and(|ids| ids.contains(&instance.id))
     }
 
     fn serves(&self, instance: &Instance) -> bool {

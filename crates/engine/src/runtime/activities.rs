@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pool::ActivityPool;
 use super::running::Running;
-use crate::dispatch::{Kind, Seat};
+use crate::dispatch::{Kind, Rate, Seat, Whereabouts};
 use crate::metrics::Waiting;
 use crate::pipeline::ActivityDispatch;
 use crate::worker::{ActivityWork, Worker};
@@ -37,6 +37,8 @@ struct State {
     /// About how many bytes what waits takes.
     waiting_bytes: usize,
     running: usize,
+    /// How much comes to its end.
+    rate: Rate,
     /// Everything handed out and not finished, running or waiting.
     open: BTreeMap<Key, Open>,
     closed: bool,
@@ -45,7 +47,17 @@ struct State {
 struct Open {
     cancelled: CancellationToken,
     progress: Arc<Mutex<Option<String>>>,
-    running: bool,
+    /// Since when it runs; `None`: it waits.
+    since: Option<Timestamp>,
+}
+
+/// Where an activity is that this process runs, and how busy the process is.
+pub(crate) struct LocalActivity {
+    pub(crate) whereabouts: Whereabouts,
+    /// Activities that run, and how many may.
+    pub(crate) running: usize,
+    pub(crate) limit: usize,
+    pub(crate) per_second: Option<f64>,
 }
 
 /// An activity that runs now, for those who look.
@@ -129,7 +141,7 @@ impl Activities {
         if !is_served(state.worker.as_deref(), &dispatch) {
             return Err(dispatch);
         }
-        let open = Open { cancelled: CancellationToken::new(), progress: Arc::default(), running: false };
+        let open = Open { cancelled: CancellationToken::new(), progress: Arc::default(), since: None };
         state.open.insert(key(&dispatch), open);
         state.waiting_bytes += weight(&dispatch);
         state.waiting.push_back(dispatch);
@@ -181,7 +193,7 @@ impl Activities {
     ) {
         let Some(task) = scheduled(&dispatch) else { return };
         let Some(open) = state.open.get_mut(&key(&dispatch)) else { return };
-        open.running = true;
+        open.since = Some(running.now());
         state.running += 1;
         let work = ActivityWork {
             instance: dispatch.instance.clone(),
@@ -241,6 +253,7 @@ impl Activities {
         {
             let mut state = self.state.lock();
             state.running -= 1;
+            state.rate.count(running.now());
             state.open.remove(key);
         }
         running.workers.over_here(running, Kind::Activity);
@@ -268,7 +281,7 @@ impl Activities {
         let mut never = Vec::new();
         for (key, open) in of_execution(&state, instance, execution) {
             open.cancelled.cancel();
-            if !open.running {
+            if open.since.is_none() {
                 never.push(key.clone());
             }
         }
@@ -306,13 +319,31 @@ impl Activities {
     /// Activities that run now.
     pub(crate) fn list(&self) -> Vec<RunningActivity> {
         let state = self.state.lock();
-        let running = state.open.iter().filter(|(_, open)| open.running);
+        let running = state.open.iter().filter(|(_, open)| open.since.is_some());
         let describe = |((instance, _, task_id), open): (&Key, &Open)| RunningActivity {
             instance: instance.clone(),
             task_id: *task_id,
             progress: open.progress.lock().clone(),
         };
         running.map(describe).collect()
+    }
+
+    /// Where an activity is, if this process has it.
+    pub(crate) fn whereabouts(&self, key: &Key, now: Timestamp) -> Option<LocalActivity> {
+        let state = self.state.lock();
+        let whereabouts = match state.open.get(key)?.since {
+            Some(since) => Whereabouts::Here { since: Some(since) },
+            None => {
+                let (instance, execution, task_id) = key;
+                let is_meant = |d: &ActivityDispatch| {
+                    d.task_id == *task_id && d.execution == *execution && d.instance == *instance
+                };
+                let ahead = state.waiting.iter().position(is_meant)?;
+                Whereabouts::Queued { ahead }
+            }
+        };
+        let per_second = state.rate.per_second(now);
+        Some(LocalActivity { whereabouts, running: state.running, limit: self.limit, per_second })
     }
 
     /// Hands out nothing more; true once nothing runs.

@@ -12,6 +12,7 @@ mod pool;
 mod query;
 mod running;
 mod tell;
+mod why;
 mod workers;
 
 use std::sync::{Arc, mpsc};
@@ -28,6 +29,7 @@ pub use node::{Hub, Node, Opener};
 pub use pool::ActivityPool;
 pub use query::{EntityPage, InstancePage, ListError};
 pub use tell::LIFECYCLE;
+pub use why::{Reach, WhyError};
 pub use workers::{Completed, Connection, Work, WorkItem};
 
 use crate::dispatch::DispatchConfig;

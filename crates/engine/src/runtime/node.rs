@@ -485,6 +485,13 @@ impl Hub {
         }
     }
 
+    /// The other hubs of its node that run.
+    pub(super) fn neighbours(&self) -> Vec<Arc<Running>> {
+        let mut hubs = self.node.running();
+        hubs.retain(|hub| hub.info.number != self.state.info.number);
+        hubs
+    }
+
     /// How many of its partitions run: none while it recovers, and after it was closed or deleted.
     pub fn running_partitions(&self) -> u16 {
         if self.state.running().is_some() { self.state.info.partitions } else { 0 }

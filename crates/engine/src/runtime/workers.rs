@@ -253,6 +253,11 @@ impl Workers {
         self.state.lock().dispatcher.waiting_bytes()
     }
 
+    /// What somebody wants to know of the dispatcher, which he does not keep for long.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Dispatcher) -> R) -> R {
+        look(&self.state.lock().dispatcher)
+    }
+
     /// Ends all connections.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
@@ -488,11 +493,11 @@ impl Hub {
         hand: impl FnOnce(&Arc<Running>, Lease, super::Reply),
     ) -> Result<Completed, CallError> {
         let running = self.running().await?;
-        let returned = running.workers.with(&running, |state, _, random| {
+        let returned = running.workers.with(&running, |state, now, random| {
             // A token of another kind of work is a foreign one.
             match state.dispatcher.lease_of(token) {
                 Some(lease) if lease.item.key().kind() != kind => Returned::Unknown,
-                _ => state.dispatcher.finished(token, random),
+                _ => state.dispatcher.finished(token, now, random),
             }
         });
         let lease = match returned {

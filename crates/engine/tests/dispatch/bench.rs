@@ -62,7 +62,7 @@ impl Bench {
     }
 
     pub(crate) fn finish(&mut self, token: Token) -> Returned {
-        self.with(|dispatcher, _, random| dispatcher.finished(token, random))
+        self.with(|dispatcher, now, random| dispatcher.finished(token, now, random))
     }
 
     pub(crate) fn abandon(&mut self, token: Token) -> bool {

@@ -782,6 +782,10 @@ pub struct OrchestratorResponse {
     /// Strandline only: the custom status stays, and customStatus says nothing.
     #[prost(bool, tag = "5000")]
     pub custom_status_unchanged: bool,
+    /// Strandline only: the external events that the orchestrator waits for now. Nothing depends on it; it tells
+    /// people why an instance waits.
+    #[prost(string, repeated, tag = "5001")]
+    pub awaited_events: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ActivityRequest {

@@ -194,6 +194,179 @@ pub struct LockOwner {
     #[prost(string, tag = "3")]
     pub section_id: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DiagnoseRequest {
+    #[prost(string, tag = "1")]
+    pub instance_id: ::prost::alloc::string::String,
+}
+/// What one instance waits for, at one moment.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Diagnosis {
+    #[prost(string, tag = "1")]
+    pub instance_id: ::prost::alloc::string::String,
+    /// The orchestrator's.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "crate::wire::OrchestrationStatus", tag = "3")]
+    pub state: i32,
+    /// What decides: one of the words of the documentation, like `unknownName`. There may be more of them in
+    /// later versions.
+    #[prost(string, tag = "4")]
+    pub verdict: ::prost::alloc::string::String,
+    #[prost(enumeration = "Severity", tag = "5")]
+    pub severity: i32,
+    /// The verdict as a sentence.
+    #[prost(string, tag = "6")]
+    pub summary: ::prost::alloc::string::String,
+    /// Since when; absent: it is not known.
+    #[prost(message, optional, tag = "7")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Its open tasks, the most important first; not all of them if there are many.
+    #[prost(message, repeated, tag = "8")]
+    pub waiting_on: ::prost::alloc::vec::Vec<Waiting>,
+    #[prost(uint32, tag = "9")]
+    pub waiting_on_total: u32,
+    /// The instances and entities from this one to the one that decides: sub-orchestrations, holders of locks.
+    #[prost(string, repeated, tag = "10")]
+    pub path: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What the verdict rests on.
+    #[prost(message, repeated, tag = "11")]
+    pub evidence: ::prost::alloc::vec::Vec<Fact>,
+    /// What to do, the most promising first.
+    #[prost(message, repeated, tag = "12")]
+    pub suggestions: ::prost::alloc::vec::Vec<Suggestion>,
+}
+/// One thing that an instance waits for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Waiting {
+    /// turn, activity, timer, subOrchestration, entityCall, entityLock or externalEvent.
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// Of the orchestrator, activity, operation or event.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, optional, tag = "3")]
+    pub version: ::core::option::Option<::prost::alloc::string::String>,
+    /// The sub-orchestration or entity.
+    #[prost(string, optional, tag = "4")]
+    pub id: ::core::option::Option<::prost::alloc::string::String>,
+    /// The sequence id of the open task.
+    #[prost(int32, optional, tag = "5")]
+    pub task_id: ::core::option::Option<i32>,
+    #[prost(message, optional, tag = "6")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// When a timer fires.
+    #[prost(message, optional, tag = "7")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "8")]
+    pub verdict: ::prost::alloc::string::String,
+    #[prost(enumeration = "Severity", tag = "9")]
+    pub severity: i32,
+    #[prost(string, tag = "10")]
+    pub summary: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Fact {
+    /// In camelCase.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(oneof = "fact::Value", tags = "2, 3, 4, 5, 6")]
+    pub value: ::core::option::Option<fact::Value>,
+}
+/// Nested message and enum types in `Fact`.
+pub mod fact {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Value {
+        #[prost(string, tag = "2")]
+        Text(::prost::alloc::string::String),
+        #[prost(message, tag = "3")]
+        Time(::prost_types::Timestamp),
+        #[prost(uint64, tag = "4")]
+        Count(u64),
+        #[prost(double, tag = "5")]
+        Number(f64),
+        #[prost(message, tag = "6")]
+        Texts(super::Texts),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Texts {
+    #[prost(string, repeated, tag = "1")]
+    pub texts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Suggestion {
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+    /// A command line for a shell; absent: there is none for it.
+    #[prost(string, optional, tag = "2")]
+    pub cli: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListStuckRequest {
+    /// Without statuses: pending, running and suspended ones.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<InstanceFilter>,
+    /// Leaves out what is less severe; unspecified: what is less than a warning.
+    #[prost(enumeration = "Severity", tag = "2")]
+    pub severity: i32,
+    /// Instances to look at for this page, at most 100; 0 leaves it to the server.
+    #[prost(uint32, tag = "3")]
+    pub page_size: u32,
+    /// As the page before gave it; absent: the first page. It fits the same filter only.
+    #[prost(string, optional, tag = "4")]
+    pub continuation_token: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListStuckResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub diagnoses: ::prost::alloc::vec::Vec<Diagnosis>,
+    /// How many instances were looked at.
+    #[prost(uint32, tag = "2")]
+    pub examined: u32,
+    /// Absent: that was the last page. A page may be empty and still have a successor.
+    #[prost(string, optional, tag = "3")]
+    pub continuation_token: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Severity {
+    Unspecified = 0,
+    /// It goes on, or is over and well.
+    Ok = 1,
+    /// It waits as it was written to.
+    Info = 2,
+    /// It may be that nobody means it to wait.
+    Warning = 3,
+    /// It does not go on unless somebody does something.
+    Error = 4,
+}
+impl Severity {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SEVERITY_UNSPECIFIED",
+            Self::Ok => "SEVERITY_OK",
+            Self::Info => "SEVERITY_INFO",
+            Self::Warning => "SEVERITY_WARNING",
+            Self::Error => "SEVERITY_ERROR",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SEVERITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "SEVERITY_OK" => Some(Self::Ok),
+            "SEVERITY_INFO" => Some(Self::Info),
+            "SEVERITY_WARNING" => Some(Self::Warning),
+            "SEVERITY_ERROR" => Some(Self::Error),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 pub mod management_client {
     #![allow(
@@ -422,6 +595,54 @@ pub mod management_client {
                 .insert(GrpcMethod::new("strandline.v1.Management", "GetEntityStatus"));
             self.inner.unary(req, path, codec).await
         }
+        /// Why an instance waits, and what to do about it. NOT_FOUND: there is no such instance.
+        pub async fn diagnose(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DiagnoseRequest>,
+        ) -> std::result::Result<tonic::Response<super::Diagnosis>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/strandline.v1.Management/Diagnose",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("strandline.v1.Management", "Diagnose"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Instances that are not over and wait for something that people should know of, as ListInstances lists
+        /// them.
+        pub async fn list_stuck(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListStuckRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListStuckResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/strandline.v1.Management/ListStuck",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("strandline.v1.Management", "ListStuck"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -481,6 +702,20 @@ pub mod management_server {
             &self,
             request: tonic::Request<super::GetEntityStatusRequest>,
         ) -> std::result::Result<tonic::Response<super::EntityStatus>, tonic::Status>;
+        /// Why an instance waits, and what to do about it. NOT_FOUND: there is no such instance.
+        async fn diagnose(
+            &self,
+            request: tonic::Request<super::DiagnoseRequest>,
+        ) -> std::result::Result<tonic::Response<super::Diagnosis>, tonic::Status>;
+        /// Instances that are not over and wait for something that people should know of, as ListInstances lists
+        /// them.
+        async fn list_stuck(
+            &self,
+            request: tonic::Request<super::ListStuckRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListStuckResponse>,
+            tonic::Status,
+        >;
     }
     /// Looks into a server. As in TaskHubSidecarService the metadata `taskhub` names the hub; methods that do
     /// not say otherwise are about that one. Nothing here changes anything.
@@ -815,6 +1050,96 @@ pub mod management_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetEntityStatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/strandline.v1.Management/Diagnose" => {
+                    #[allow(non_camel_case_types)]
+                    struct DiagnoseSvc<T: Management>(pub Arc<T>);
+                    impl<
+                        T: Management,
+                    > tonic::server::UnaryService<super::DiagnoseRequest>
+                    for DiagnoseSvc<T> {
+                        type Response = super::Diagnosis;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DiagnoseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Management>::diagnose(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DiagnoseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/strandline.v1.Management/ListStuck" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListStuckSvc<T: Management>(pub Arc<T>);
+                    impl<
+                        T: Management,
+                    > tonic::server::UnaryService<super::ListStuckRequest>
+                    for ListStuckSvc<T> {
+                        type Response = super::ListStuckResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListStuckRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Management>::list_stuck(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListStuckSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

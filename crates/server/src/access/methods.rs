@@ -63,10 +63,12 @@ const SERVICES: [(&str, &[(&str, Need)]); 5] = [
         "strandline.v1.Management",
         &[
             ("CountInstances", InHub(Read)),
+            ("Diagnose", InHub(Read)),
             ("GetEntityStatus", InHub(Read)),
             ("GetHistory", InHub(Read)),
             ("ListHubs", InServer(Read)),
             ("ListInstances", InHub(Read)),
+            ("ListStuck", InHub(Read)),
             ("ListWorkers", InHub(Read)),
         ],
     ),

@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 
 use super::instance::RuntimeStatus;
 use super::output::Format;
+use crate::shell;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -115,10 +116,10 @@ impl Error {
             }
             Self::NoHub { .. } => "`strandline hub list` shows what is there".to_owned(),
             Self::TimedOut { id, .. } => {
-                format!("it goes on without you: `strandline watch {}` waits again", shell_word(id))
+                format!("it goes on without you: `strandline watch {}` waits again", shell::word(id))
             }
             Self::NotOver { id, .. } => {
-                format!("`strandline terminate {}` ends it", shell_word(id))
+                format!("`strandline terminate {}` ends it", shell::word(id))
             }
             Self::Refused(status) => match status.code() {
                 Code::Unauthenticated | Code::PermissionDenied => {
@@ -176,14 +177,4 @@ pub(super) fn innermost(error: &dyn std::error::Error) -> Option<String> {
         cause = deeper;
     }
     Some(cause.to_string())
-}
-
-/// A word as a shell takes it.
-pub(super) fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@/=+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }

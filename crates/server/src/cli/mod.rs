@@ -27,6 +27,7 @@ mod terminate;
 mod time;
 mod wait;
 mod watch;
+mod why;
 mod worker;
 
 use std::process::ExitCode;
@@ -53,7 +54,8 @@ Examples:
   strandline dev --demo
   strandline serve --dir ./hubs
   strandline start HelloCities --wait
-  strandline list --status failed --since 1h";
+  strandline list --status failed --since 1h
+  strandline why order-1";
 
 // The commands' descriptions stand with their arguments. Among the hidden names are those that the Azure
 // Functions Core Tools have under `func durable`.
@@ -68,6 +70,7 @@ pub(crate) enum Command {
     #[command(alias = "get-history")]
     History(With<history::Args>),
     Watch(With<watch::Args>),
+    Why(With<why::Args>),
     #[command(visible_alias = "raise-event")]
     Raise(With<raise::Args>),
     Suspend(With<suspend::Args>),
@@ -125,6 +128,7 @@ impl Command {
             Self::List(With { args, options }) => list::run(args, &options).await,
             Self::History(With { args, options }) => history::run(args, &options).await,
             Self::Watch(With { args, options }) => watch::run(args, &options).await,
+            Self::Why(With { args, options }) => why::run(args, &options).await,
             Self::Raise(With { args, options }) => raise::run(args, &options).await,
             Self::Suspend(With { args, options }) => suspend::run(args, &options).await,
             Self::Resume(With { args, options }) => resume::run(args, &options).await,
@@ -146,6 +150,7 @@ impl Command {
             | Self::List(With { options, .. })
             | Self::History(With { options, .. })
             | Self::Watch(With { options, .. })
+            | Self::Why(With { options, .. })
             | Self::Raise(With { options, .. })
             | Self::Suspend(With { options, .. })
             | Self::Resume(With { options, .. })

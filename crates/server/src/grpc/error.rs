@@ -2,11 +2,13 @@
 
 use strandline_engine::dispatch::PartError;
 use strandline_engine::maintenance::MaintenanceError;
-use strandline_engine::runtime::{CallError, ListError};
+use strandline_engine::runtime::{CallError, ListError, WhyError};
 use strandline_hub::Refusal;
 use strandline_proto::InvalidMessage;
 use tonic::Status;
 use tonic::metadata::MetadataValue;
+
+use crate::why::StuckError;
 
 /// Names the type of an error as the Rust SDK does: codes can't tell all apart.
 pub(super) const ERROR_TYPE: &str = "strandline-error";
@@ -88,6 +90,24 @@ impl IntoStatus for MaintenanceError {
             Self::Call(error) => error.into_status(),
             Self::List(error) => error.into_status(),
             Self::Refused { refusal, .. } => refusal.into_status(),
+        }
+    }
+}
+
+impl IntoStatus for WhyError {
+    fn into_status(self) -> Status {
+        match self {
+            Self::Call(error) => error.into_status(),
+            Self::Stalled(_) => Status::unavailable(self.to_string()),
+        }
+    }
+}
+
+impl IntoStatus for StuckError {
+    fn into_status(self) -> Status {
+        match self {
+            Self::List(error) => error.into_status(),
+            Self::Why(error) => error.into_status(),
         }
     }
 }

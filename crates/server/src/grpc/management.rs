@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use strandline_engine::pipeline::{Answer, Read};
 use strandline_engine::runtime::Hub;
+use strandline_engine::why::Severity;
 use strandline_hub::query::InstanceQuery;
 use strandline_hub::{EntityStatus, Refusal};
 use strandline_proto::management as wire;
@@ -21,6 +22,7 @@ use crate::access::Caller;
 use crate::hubs::Hubs;
 use crate::service::lists::fitting;
 use crate::service::workers;
+use crate::why;
 
 /// Most events of one answer, and how many if a request leaves it to the server.
 const EVENTS: u32 = 1_000;
@@ -131,6 +133,45 @@ impl Management for ManagementService {
             Answer::Entity(Some(entity)) => Ok(Response::new(entity_to_wire(&entity))),
             _ => Err(Status::not_found(format!("there is nothing of entity {id}"))),
         }
+    }
+
+    async fn diagnose(
+        &self,
+        request: Request<wire::DiagnoseRequest>,
+    ) -> Result<Response<wire::Diagnosis>, Status> {
+        let hub = self.hub_of(&request).await?;
+        let caller = Caller::of(request.extensions())?.clone();
+        let id = instance_id(&request.into_inner().instance_id, "DiagnoseRequest.instance_id")?;
+        let found = why::diagnose(&hub, &id, caller.principal()).await.map_err(status)?;
+        found.map(Response::new).ok_or_else(|| status(Refusal::NotFound))
+    }
+
+    async fn list_stuck(
+        &self,
+        request: Request<wire::ListStuckRequest>,
+    ) -> Result<Response<wire::ListStuckResponse>, Status> {
+        let hub = self.hub_of(&request).await?;
+        let caller = Caller::of(request.extensions())?.clone();
+        let asked = request.into_inner();
+        let at_least = match asked.severity {
+            0 => Severity::Warning,
+            number => why::severity_from_wire(number).ok_or_else(|| {
+                Status::invalid_argument(format!("ListStuckRequest.severity: there is no severity {number}"))
+            })?,
+        };
+        let size = match asked.page_size {
+            0 => why::EXAMINED_MAX,
+            size => usize::try_from(size).unwrap_or(usize::MAX),
+        };
+        let token = pages::token(&asked.continuation_token);
+        let query = filter(asked.filter)?;
+        let stuck =
+            why::list(&hub, query, token, size, at_least, caller.principal()).await.map_err(status)?;
+        Ok(Response::new(wire::ListStuckResponse {
+            diagnoses: stuck.diagnoses,
+            examined: u32::try_from(stuck.examined).unwrap_or(u32::MAX),
+            continuation_token: stuck.continuation_token,
+        }))
     }
 }
 

@@ -181,7 +181,8 @@ fn turn_outcome(
         custom_status => Some(custom_status),
     };
     let span = response.orchestration_trace_context.map(trace::span_from_wire);
-    Ok(TurnOutcome { actions, custom_status, span, ..TurnOutcome::default() })
+    let awaits = response.awaited_events;
+    Ok(TurnOutcome { actions, custom_status, span, awaits, ..TurnOutcome::default() })
 }
 
 /// Each action that leaves an event needs an id of its own.

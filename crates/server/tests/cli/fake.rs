@@ -160,6 +160,47 @@ fn history() -> Vec<wire::HistoryEvent> {
     ]
 }
 
+fn diagnosis(id: &str) -> management::Diagnosis {
+    use management::fact::Value;
+    let fact = |name: &str, value| management::Fact { name: name.to_owned(), value: Some(value) };
+    let waiting =
+        |kind: &str, name: &str, severity: management::Severity, summary: &str| management::Waiting {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            severity: severity as i32,
+            summary: summary.to_owned(),
+            verdict: "unknownName".to_owned(),
+            ..Default::default()
+        };
+    let summary = "no connected worker registers activity \"Pya\": did you mean \"Pay\"?";
+    management::Diagnosis {
+        instance_id: id.to_owned(),
+        name: "Order".to_owned(),
+        state: wire::OrchestrationStatus::Running as i32,
+        verdict: "unknownName".to_owned(),
+        severity: management::Severity::Error as i32,
+        summary: summary.to_owned(),
+        since: time(65),
+        waiting_on: vec![
+            waiting("activity", "Pya", management::Severity::Error, summary),
+            waiting("timer", "", management::Severity::Info, "its timer fires in 2h"),
+        ],
+        waiting_on_total: 2,
+        path: vec![id.to_owned()],
+        evidence: vec![
+            fact("activity", Value::Text("Pya".to_owned())),
+            fact("workersConnected", Value::Count(2)),
+            fact("hubsWithWorkers", Value::Texts(management::Texts { texts: vec!["orders".to_owned()] })),
+            fact("leaseUntil", Value::Time(time(300).unwrap())),
+            fact("perSecond", Value::Number(1.25)),
+        ],
+        suggestions: vec![management::Suggestion {
+            text: "compare names: workers register \"Pay\"".to_owned(),
+            cli: Some("strandline worker list".to_owned()),
+        }],
+    }
+}
+
 #[tonic::async_trait]
 impl Management for Service {
     async fn list_hubs(
@@ -237,6 +278,33 @@ impl Management for Service {
             execution_id: "0".repeat(32),
             total: u32::try_from(history.len()).unwrap(),
             events: history.into_iter().skip(from).take(PAGE_MAX).collect(),
+        }))
+    }
+
+    async fn diagnose(
+        &self,
+        request: Request<management::DiagnoseRequest>,
+    ) -> Result<Response<management::Diagnosis>, Status> {
+        let id = request.into_inner().instance_id;
+        self.note(format!("diagnose {id}"));
+        if id == "nobody" {
+            return Err(Status::not_found("there is no instance with this id"));
+        }
+        Ok(Response::new(diagnosis(&id)))
+    }
+
+    async fn list_stuck(
+        &self,
+        request: Request<management::ListStuckRequest>,
+    ) -> Result<Response<management::ListStuckResponse>, Status> {
+        let request = request.into_inner();
+        let filter = request.filter.unwrap_or_default();
+        self.note(format!("list_stuck {:?} {:?}", request.severity, filter.name));
+        let more = request.continuation_token.is_none();
+        Ok(Response::new(management::ListStuckResponse {
+            diagnoses: vec![diagnosis(if more { "order-1" } else { "order-5" })],
+            examined: 100,
+            continuation_token: more.then(|| "more".to_owned()),
         }))
     }
 

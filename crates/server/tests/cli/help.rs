@@ -2,13 +2,14 @@
 
 use crate::place::{said, strandline};
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["start"],
     &["get"],
     &["list"],
     &["history"],
     &["watch"],
+    &["why"],
     &["raise"],
     &["suspend"],
     &["resume"],

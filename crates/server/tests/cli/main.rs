@@ -7,4 +7,5 @@ mod lists;
 mod outcomes;
 mod place;
 mod refusals;
+mod why;
 mod worker;

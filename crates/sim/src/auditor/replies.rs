@@ -26,7 +26,10 @@ impl Auditor {
             Answer::Entity(entity) => {
                 self.check_entity(&call, entity.as_deref()).map(|()| CallState::Accepted)
             }
-            Answer::Overlay(_) | Answer::EntityOverlay(_) => Err("which nobody asked for".to_owned()),
+            Answer::Overlay(_)
+            | Answer::EntityOverlay(_)
+            | Answer::Standing(_)
+            | Answer::EntityStanding(_) => Err("which nobody asked for".to_owned()),
         };
         let state = checked.map_err(|why| format!("call {number} {call:?} is answered {answer:?}: {why}"))?;
         self.calls.close(number, state)

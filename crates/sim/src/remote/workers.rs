@@ -167,7 +167,8 @@ impl World {
     /// A worker returns an item, done.
     fn complete(&mut self, hub: u32, token: Token) -> Result<(), Violation> {
         let expected = self.auditor.returned(hub, token);
-        let Some(returned) = self.dispatch(hub, |dispatcher, _, random| dispatcher.finished(token, random))
+        let Some(returned) =
+            self.dispatch(hub, |dispatcher, now, random| dispatcher.finished(token, now, random))
         else {
             return Ok(());
         };

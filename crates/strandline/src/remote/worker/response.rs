@@ -64,6 +64,7 @@ impl Answer<'_> {
             parts[index].custom_status.clone_from(&custom_status);
             parts[index].orchestration_trace_context.clone_from(&span);
         }
+        parts[last].awaited_events = outcome.awaits;
         parts
     }
 
