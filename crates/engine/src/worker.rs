@@ -42,11 +42,11 @@ pub struct TurnOutcome {
     pub custom_status: Option<Option<String>>,
     /// What the next turn is told of the execution's span; `None` leaves it as it is.
     pub span: Option<OrchestrationSpan>,
-    /// Which of the actions do again what failed, by id. For metrics.
-    pub retries: Vec<i32>,
     /// The external events the code waits for now, if it does and its worker tells. Nothing depends on
     /// it: it is for those who ask why an instance waits.
     pub awaits: Vec<String>,
+    /// Which of the actions do again what failed, by id. For metrics.
+    pub retries: Vec<i32>,
 }
 
 /// Runs turns on one engine thread, and may keep suspended orchestrators between them. Not `Send`.

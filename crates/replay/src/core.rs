@@ -399,6 +399,7 @@ impl Core {
             followed.begun = now;
         }
         followed.attempt += 1;
+        // A call with another input follows the one before it; it does not do it again.
         let is_retry = followed.attempt > 1;
         let request = Request::clone(&followed.request);
         if let Err(failure) = self.check(&request) {

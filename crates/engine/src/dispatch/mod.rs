@@ -507,6 +507,7 @@ impl Dispatcher {
         };
         let expires = now.saturating_add(self.config.turn_lease);
         lease.claimed = Some(work.token());
+        lease.sent = Some(now);
         lease.expires = Some(expires);
         match work {
             ClaimedWork::Turn(out) => lease.execution = out.turn.execution,

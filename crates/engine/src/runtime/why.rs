@@ -119,7 +119,7 @@ impl Look<'_> {
             match tokio::time::timeout(STORE_LOOK, &mut answer).await {
                 Ok(answer) => return Ok(answer?),
                 Err(_) => {
-                    if let Some(problem @ StoreProblem::Full) = self.running.log.problem() {
+                    if let Some(problem) = self.running.log.problem().filter(|p| *p == StoreProblem::Full) {
                         return Err(WhyError::Stalled(problem.to_string()));
                     }
                 }

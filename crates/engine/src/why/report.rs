@@ -470,8 +470,8 @@ impl Verdict {
                 suggest("see what waits for the entity", &["entity", "get", entity.as_str()]),
             ],
             Self::Deadlock { cycle } => {
-                let mut instances = cycle.iter().rev().filter(|id| !id.is_entity());
-                let ends = instances.next().map_or(id, InstanceId::as_str);
+                let mut instances = cycle.iter().filter(|id| !id.is_entity());
+                let ends = instances.next_back().map_or(id, InstanceId::as_str);
                 vec![
                     suggest("end one of them: its locks are given back", &["terminate", ends]),
                     advice(

@@ -32,8 +32,8 @@ impl App {
         settings: Arc<Settings>,
         stopping: CancellationToken,
     ) -> Self {
-        let metrics = ServerMetrics::new(hubs.node());
         let waits = Semaphore::new(settings.limits.waits_max.min(Semaphore::MAX_PERMITS));
+        let metrics = ServerMetrics::new(hubs.node());
         Self(Arc::new(Inner { hubs, access, settings, metrics, stopping, waits }))
     }
 }

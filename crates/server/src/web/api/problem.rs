@@ -92,10 +92,6 @@ impl ProblemType {
             Self::Fault => (S::INTERNAL_SERVER_ERROR, "fault", "The server has a fault"),
         }
     }
-
-    fn status(self) -> StatusCode {
-        self.parts().0
-    }
 }
 
 /// Something that went wrong.
@@ -353,7 +349,7 @@ mod tests {
     #[test]
     fn problems_say_what_and_where() {
         let problem = Problem::from(Refusal::TooLarge { field: "input", bytes: 20, limit: 10 });
-        assert_eq!(problem.kind.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(problem.kind.parts().0, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!((problem.field.as_deref(), problem.limit), (Some("input"), Some(10)));
     }
 }

@@ -21,7 +21,7 @@ use crate::web::{self, App};
 
 async fn routes(access: Access) -> Router {
     let directory = DataDirectory::in_memory().partitions(1).open().await.unwrap();
-    let hubs = Hubs::new(directory, UnknownHub::Refuse, "default").await.unwrap();
+    let hubs = Hubs::new(directory, UnknownHub::Refuse, "default", None).await.unwrap();
     web::routes(App::new(hubs, access, Default::default(), CancellationToken::new()))
 }
 
