@@ -49,6 +49,9 @@ pub enum AccessError {
         /// What the caller has instead.
         has: Has,
     },
+    /// The key is for some hubs, and this is about the server.
+    #[error("{0} is for those only who are let into all task hubs")]
+    SomeHubs(String),
     /// The key is for other functions.
     #[error("this key is for some functions only, and {0:?} is none of them")]
     OtherFunction(String),
@@ -112,9 +115,10 @@ impl AccessError {
             | Self::TokenExpired(_)
             | Self::WrongSignature
             | Self::SignatureExpired(_) => StatusCode::UNAUTHORIZED,
-            Self::Denied { .. } | Self::OtherFunction(_) | Self::OtherOperation { .. } => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Denied { .. }
+            | Self::SomeHubs(_)
+            | Self::OtherFunction(_)
+            | Self::OtherOperation { .. } => StatusCode::FORBIDDEN,
             Self::NoHub(_) | Self::NoMethod(_) => StatusCode::NOT_FOUND,
             Self::HubName => StatusCode::BAD_REQUEST,
         }
@@ -146,6 +150,7 @@ impl From<AccessError> for Status {
             | AccessError::SignatureExpired(_) => Self::unauthenticated(text),
             AccessError::NoHub(_) => Self::not_found(text),
             AccessError::Denied { .. }
+            | AccessError::SomeHubs(_)
             | AccessError::OtherFunction(_)
             | AccessError::OtherOperation { .. } => Self::permission_denied(text),
             AccessError::HubName => Self::invalid_argument(text),

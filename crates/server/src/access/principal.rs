@@ -49,6 +49,16 @@ impl Principal {
         }
     }
 
+    /// Whether the caller is let into every hub, those to come included.
+    pub fn sees_all_hubs(&self) -> bool {
+        match &self.0 {
+            Who::Anybody => true,
+            Who::Holder(entry) => entry.hub == HubScope::All,
+            Who::Bearer(token) => token.hubs.contains(&HubScope::All),
+            Who::Visitor(_) => false,
+        }
+    }
+
     /// The hub of a call that names none, if the caller has one of its own.
     pub fn home(&self) -> Option<&str> {
         let scopes = match &self.0 {
@@ -79,6 +89,12 @@ impl Principal {
             Who::Visitor(_) => Has::Url,
         };
         Err(AccessError::Denied { what: what.to_owned(), permission, has })
+    }
+
+    /// The same for what is about the whole server: whoever has some of its hubs only may not.
+    pub fn require_everywhere(&self, permission: Permission, what: &str) -> Result<(), AccessError> {
+        self.require(permission, what)?;
+        if self.sees_all_hubs() { Ok(()) } else { Err(AccessError::SomeHubs(what.to_owned())) }
     }
 
     /// Refuses a function that the caller's key is not for.

@@ -21,7 +21,7 @@ pub(crate) use args::{ConfigArgs, Scope, ServerFlags};
 pub(crate) use fault::ConfigError;
 use fault::Fault;
 use load::load;
-pub(crate) use show::shown;
+pub(crate) use show::{Shown, shown};
 
 /// What one place says, by the settings' keys.
 type Layer = BTreeMap<String, Said>;

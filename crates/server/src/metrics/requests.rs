@@ -59,7 +59,7 @@ fn durations() -> Histogram {
 /// What is none of ours.
 const OTHER: &str = "other";
 /// Routes as labels show them: a path, or what paths below it begin with. Where several fit, the first counts.
-const ROUTES: [&str; 12] = [
+const ROUTES: [&str; 13] = [
     "/livez",
     "/readyz",
     "/startupz",
@@ -69,6 +69,7 @@ const ROUTES: [&str; 12] = [
     "/api/v1/instances",
     "/api/v1/entities",
     "/api/v1/workers",
+    "/api/v1/settings",
     "/api/v1/log",
     "/api/v1",
     "/runtime/webhooks/durabletask",

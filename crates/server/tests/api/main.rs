@@ -9,4 +9,5 @@ mod hubs;
 mod instances;
 mod lists;
 mod refusals;
+mod server;
 mod support;

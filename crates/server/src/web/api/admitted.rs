@@ -112,6 +112,11 @@ impl Asking {
         }
         Ok(principal.require(N::PERMISSION, N::WHAT)?)
     }
+
+    /// The same for what is about the whole server; `what` is how a refusal calls it.
+    pub(super) fn may_run_the_server(&self, what: &str) -> Result<(), Problem> {
+        Ok(self.caller.principal().require_everywhere(Permission::Administer, what)?)
+    }
 }
 
 /// The hub of a request whose caller may do there what `N` says.

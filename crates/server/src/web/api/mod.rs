@@ -21,6 +21,7 @@ mod params;
 mod payload;
 mod problem;
 mod purge;
+mod settings;
 mod time;
 mod trace;
 mod workers;
@@ -78,4 +79,5 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(entities::clean))
         .routes(routes!(workers::list))
         .routes(routes!(workers::activities))
+        .routes(routes!(settings::list))
 }
