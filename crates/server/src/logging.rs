@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 
+use parking_lot::Mutex;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Layered, SubscriberExt as _};
 use tracing_subscriber::reload::{self, Handle};
@@ -28,6 +29,8 @@ static CONTROL: OnceLock<LogControl> = OnceLock::new();
 struct LogControl {
     filter: Handle<EnvFilter, Registry>,
     writer: Handle<Writer, Filtered>,
+    /// What was said last of what is logged.
+    level: Mutex<String>,
 }
 
 /// Why the log stays as it was.
@@ -43,15 +46,19 @@ pub(crate) enum LogError {
 /// configured later.
 pub fn install() {
     let level = std::env::var(VARIABLE).unwrap_or_else(|_| Log::default().level);
-    let filter = filter(&level).unwrap_or_else(|error| {
-        eprintln!("warning: {VARIABLE}: {error}");
-        EnvFilter::new("warn")
-    });
+    let (filter, level) = match filter(&level) {
+        Ok(filter) => (filter, level),
+        Err(error) => {
+            eprintln!("warning: {VARIABLE}: {error}");
+            (EnvFilter::new("warn"), "warn".to_owned())
+        }
+    };
     let (filter, filter_handle) = reload::Layer::new(filter);
     let (writer, writer_handle) = reload::Layer::new(writer(LogFormat::Pretty));
     let began = Registry::default().with(filter).with(writer).try_init();
     if began.is_ok() {
-        let _ = CONTROL.set(LogControl { filter: filter_handle, writer: writer_handle });
+        let control = LogControl { filter: filter_handle, writer: writer_handle, level: Mutex::new(level) };
+        let _ = CONTROL.set(control);
     }
 }
 
@@ -66,7 +73,16 @@ pub(crate) fn configure(log: &Log) -> Result<(), LogError> {
 pub(crate) fn set_level(level: &str) -> Result<(), LogError> {
     let parsed = filter(level)?;
     let control = CONTROL.get().ok_or(LogError::NotOurs)?;
-    control.filter.reload(parsed).map_err(|_| LogError::NotOurs)
+    // Held meanwhile, so that two who change it at a time leave what one of them said.
+    let mut said = control.level.lock();
+    control.filter.reload(parsed).map_err(|_| LogError::NotOurs)?;
+    level.clone_into(&mut said);
+    Ok(())
+}
+
+/// What is logged now.
+pub(crate) fn level() -> Result<String, LogError> {
+    Ok(CONTROL.get().ok_or(LogError::NotOurs)?.level.lock().clone())
 }
 
 /// Whether this says what to log.

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use strandline::RemoteHub;
 use strandline::prelude::*;
 
 use crate::program::Program;
-use crate::support::get;
+use crate::support::{Answer, get, send};
 
 #[activity]
 async fn greet(name: String) -> Result<String> {
@@ -145,4 +145,44 @@ async fn says_little_unless_asked() {
     let lines = lines(&log);
     assert!(lines.iter().all(|line| line["level"] != "INFO" && line["level"] != "DEBUG"), "{log}");
     assert!(!log.contains("sl_top"), "{log}");
+}
+
+/// For as long as it runs, and never in the detail in which connections hold keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn says_more_once_it_is_told_to() {
+    let program = Program::serve(&[]).await;
+    let said = |answer: &Answer| serde_json::from_str::<Value>(&answer.body).unwrap();
+    let put = |body: Value| {
+        let body = body.to_string();
+        async move {
+            let headers = [("content-type", "application/json")];
+            send(program.address, "PUT", "/api/v1/log", &headers, &body).await
+        }
+    };
+    let level = async || said(&get(program.address, "/api/v1/log", &[]).await);
+    let start = async |id: &str| {
+        let body = json!({"name": "Nothing", "instanceId": id}).to_string();
+        let path = "/api/v1/hubs/default/instances";
+        let started = send(program.address, "POST", path, &[("content-type", "application/json")], &body);
+        assert_eq!(started.await.status, 201);
+    };
+    assert_eq!(level().await, json!({"level": "warn"}));
+    start("before").await;
+    let info = json!({"level": "info,hyper=trace"});
+    let changed = put(info.clone()).await;
+    assert_eq!((changed.status, said(&changed)), (200, info.clone()));
+    start("during").await;
+    for wrong in [json!({"level": "loud"}), json!({"level": ""}), json!({"level": "a".repeat(5_000)})] {
+        let refused = put(wrong).await;
+        assert_eq!((refused.status, &said(&refused)["field"]), (422, &json!("level")), "{refused:?}");
+    }
+    assert_eq!(level().await, info, "what is refused changes nothing");
+    assert_eq!(put(json!({"level": "error"})).await.status, 200);
+    start("after").await;
+    program.terminate();
+    let (_, log) = program.ended().await;
+    let lines = lines(&log);
+    let started: Vec<_> = lines.iter().filter_map(|line| line.get("instance_id")).collect();
+    assert_eq!(started, ["during"], "{log}");
+    assert!(!log.contains("\"hyper"), "{log}");
 }

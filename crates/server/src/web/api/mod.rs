@@ -16,6 +16,7 @@ mod hubs;
 mod instance;
 mod instances;
 mod json;
+mod log;
 mod openapi;
 mod params;
 mod payload;
@@ -80,4 +81,5 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(workers::list))
         .routes(routes!(workers::activities))
         .routes(routes!(settings::list))
+        .routes(routes!(log::get, log::set))
 }
