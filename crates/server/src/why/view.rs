@@ -138,6 +138,17 @@ impl From<Severity> for wire::Severity {
     }
 }
 
+impl From<Severity> for strandline_engine::why::Severity {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Ok => Self::Ok,
+            Severity::Info => Self::Info,
+            Severity::Warning => Self::Warning,
+            Severity::Error => Self::Error,
+        }
+    }
+}
+
 impl From<wire::Diagnosis> for Diagnosis {
     fn from(diagnosis: wire::Diagnosis) -> Self {
         let severity = diagnosis.severity().into();

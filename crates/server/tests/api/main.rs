@@ -11,3 +11,4 @@ mod lists;
 mod refusals;
 mod server;
 mod support;
+mod why;

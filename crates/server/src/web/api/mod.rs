@@ -25,6 +25,7 @@ mod purge;
 mod settings;
 mod time;
 mod trace;
+mod why;
 mod workers;
 
 use axum::Router;
@@ -65,6 +66,8 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(instances::count))
         .routes(routes!(instances::download))
         .routes(routes!(history::get))
+        .routes(routes!(why::one))
+        .routes(routes!(why::stuck))
         .routes(routes!(control::raise))
         .routes(routes!(control::terminate))
         .routes(routes!(control::suspend))

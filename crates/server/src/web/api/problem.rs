@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use strandline_engine::maintenance::MaintenanceError;
-use strandline_engine::runtime::{CallError, ListError};
+use strandline_engine::runtime::{CallError, ListError, WhyError};
 use strandline_hub::Refusal;
 use strandline_model::{InvalidEntityId, InvalidId};
 use utoipa::openapi::{RefOr, Schema};
@@ -16,6 +16,7 @@ use crate::hubs::HubsError;
 use crate::web::admit::Denied;
 use crate::web::body::BodyError;
 use crate::web::wait::WaitError;
+use crate::why::StuckError;
 
 /// The media type of problems.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
@@ -306,6 +307,25 @@ impl From<ListError> for Problem {
                 tracing::error!(%error, "a list could not be read");
                 Self::new(ProblemType::Fault, "the tables can't be read: see the server's log")
             }
+        }
+    }
+}
+
+impl From<WhyError> for Problem {
+    fn from(error: WhyError) -> Self {
+        let text = error.to_string();
+        match error {
+            WhyError::Call(error) => error.into(),
+            WhyError::Stalled(_) => Self::new(ProblemType::Unavailable, text),
+        }
+    }
+}
+
+impl From<StuckError> for Problem {
+    fn from(error: StuckError) -> Self {
+        match error {
+            StuckError::List(error) => error.into(),
+            StuckError::Why(error) => error.into(),
         }
     }
 }
