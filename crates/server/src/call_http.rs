@@ -135,6 +135,7 @@ mod tests {
         };
         let cases = [
             ("enabled = true\nallowed_hosts = ['a b']".to_owned(), "\"a b\""),
+            ("enabled = true\nallowed_hosts = ['*.internal']".to_owned(), "without *"),
             ("enabled = true\ntimeout = '0s'".to_owned(), "timeout"),
             (secret("{}", "https://a"), "call_http.secrets.k"),
             (secret("{ env = 'A', file = 'b' }", "https://a"), "call_http.secrets.k"),

@@ -14,11 +14,11 @@ pub struct CallHttp {
     /// Whether the server makes calls at all.
     pub enabled: bool,
     /// Hosts that are called though they are not public, or not on the usual ports: `build.internal`,
-    /// `build.internal:8443`, `10.0.0.7`, `10.0.0.0/8`, `[fd00::1]:8443`.
+    /// `build.internal:8443`, `10.0.0.7`, `10.0.0.0/8`, `[fd00::1]:8443`. Names are whole, without `*`.
     pub allowed_hosts: Vec<String>,
     /// The ports that are called on every host.
     pub allowed_ports: Vec<u16>,
-    /// How long a call may take in all, redirects included.
+    /// How long a call may take in all, redirects and the wait for others included.
     #[serde(with = "super::duration")]
     pub timeout: Duration,
     /// Most bytes of the content of a request.
@@ -29,14 +29,15 @@ pub struct CallHttp {
     pub redirects_max: usize,
     /// How many calls are under way at the same time. Others wait.
     pub requests_max: usize,
-    /// How long a call waits before it asks again after a 202 that does not say it; in whole seconds.
+    /// How long a call waits before it asks again after a 202 that does not say it in seconds; in whole
+    /// seconds, from 1 s to 1 h.
     #[serde(with = "super::duration")]
     pub default_async_request_sleep: Duration,
     /// A file with certificates to trust besides the system's, in PEM.
     pub certificates_file: Option<PathBuf>,
-    /// Secrets that headers of requests may name.
+    /// Secrets that headers of requests may name, in all hubs of the server.
     pub secrets: BTreeMap<String, CallHttpSecret>,
-    /// Where tokens for requests come from.
+    /// Where tokens for requests come from, in all hubs of the server.
     pub tokens: BTreeMap<String, CallHttpTokens>,
 }
 
@@ -69,7 +70,8 @@ pub struct SecretPlace {
     pub env: Option<String>,
 }
 
-/// A secret that headers may name.
+/// A secret that headers may name. All hubs of the server share it: whoever may start instances in any of
+/// them can have it sent. Only the origins limit where to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CallHttpSecret {
@@ -79,7 +81,8 @@ pub struct CallHttpSecret {
     pub origins: Vec<String>,
 }
 
-/// Where tokens come from.
+/// Where tokens come from. All hubs of the server share them: whoever may start instances in any of them
+/// can have them sent. Only the origins limit where to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CallHttpTokens {
@@ -93,7 +96,8 @@ pub enum CallHttpTokens {
         /// What it may be sent to: `https://api.example`, `https://*.api.example`.
         origins: Vec<String>,
     },
-    /// From a token endpoint, by the client credentials of OAuth 2.0.
+    /// From a token endpoint, by the client credentials of OAuth 2.0. The endpoint decides on authority and
+    /// tenant: what requests say of them has no effect.
     ClientCredentials {
         /// The URL of the token endpoint.
         endpoint: String,

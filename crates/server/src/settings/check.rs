@@ -1,5 +1,6 @@
 //! What the types of settings do not say.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use strandline_store::{HUB_NAME_MAX, HUB_PARTITIONS_MAX, is_hub_name};
@@ -8,6 +9,9 @@ use super::Settings;
 
 /// Levels of nesting that the JSON parser takes.
 const JSON_DEPTH_MAX: usize = 128;
+
+/// Orchestrators wait no shorter and no longer between two looks at a job.
+const ASYNC_REQUEST_SLEEPS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 
 /// A setting whose value can't be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,8 +26,8 @@ pub struct Impossible {
 impl Settings {
     /// All settings that can't be as they are.
     pub fn check(&self) -> Vec<Impossible> {
-        let Self { server, limits, auth, tls, hub, log, .. } = self;
-        let rules: [(&'static str, bool, &dyn Fn() -> String); 8] = [
+        let Self { server, limits, auth, tls, hub, call_http, log, .. } = self;
+        let rules: [(&'static str, bool, &dyn Fn() -> String); 9] = [
             ("server.listen", !server.listen.is_empty(), &|| "must name at least one address".to_owned()),
             ("log.level", crate::logging::is_filter(&log.level), &|| {
                 "must be error, warn, info, debug, trace or off, or a list like info,TARGET=LEVEL".to_owned()
@@ -40,6 +44,11 @@ impl Settings {
             ("auth.jwt.audiences", auth.jwt.issuer.is_none() || !auth.jwt.audiences.is_empty(), &|| {
                 "must name at least one audience".to_owned()
             }),
+            (
+                "call_http.default_async_request_sleep",
+                ASYNC_REQUEST_SLEEPS.contains(&call_http.default_async_request_sleep),
+                &|| "must be 1s to 1h".to_owned(),
+            ),
             ("tls.key", tls.certificate.is_none() || tls.key.is_some(), &|| {
                 "must be given with tls.certificate".to_owned()
             }),

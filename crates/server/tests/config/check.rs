@@ -57,6 +57,14 @@ fn what_types_do_not_say_is_checked_too() {
         ("[limits]\njson_depth_max = 129\n", "f.toml:2: limits.json_depth_max: must be 1 to 128"),
         ("[limits]\nconnections_max = 0\n", "f.toml:2: limits.connections_max: must be at least 1"),
         ("[limits]\nheader_timeout = '0s'\n", "f.toml:2: limits.header_timeout: must be longer than nothing"),
+        (
+            "[call_http]\ndefault_async_request_sleep = '999ms'\n",
+            "f.toml:2: call_http.default_async_request_sleep: must be 1s to 1h",
+        ),
+        (
+            "[call_http]\ndefault_async_request_sleep = '3601s'\n",
+            "f.toml:2: call_http.default_async_request_sleep: must be 1s to 1h",
+        ),
         ("[server]\nlisten = []\n", "f.toml:2: server.listen: must name at least one address"),
         ("[server]\nlisten = ['here']\n", "f.toml:2: server.listen"),
         ("[hub]\noverridable_existing_instance_states = 'some'\n", "f.toml:2: hub.overridable_existing"),

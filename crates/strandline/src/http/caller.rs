@@ -15,6 +15,7 @@ use super::HTTP_ACTIVITY;
 use super::error::{failed, invalid, refused};
 use super::headers::{HttpHeader, HttpHeaders};
 use super::policy::HttpPolicy;
+use super::polling::seconds_of;
 use super::request::HttpRequest;
 use super::response::HttpResponse;
 use super::span;
@@ -92,11 +93,14 @@ impl HttpCaller {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse> {
         let Inner { policy, permits, .. } = &*self.inner;
         request.check()?;
-        // It is never closed.
-        let _permit = permits.acquire().await.context("sending a request")?;
         let limit = request.timeout.map_or(policy.timeout, |timeout| timeout.min(policy.timeout));
         let users = request.timeout.filter(|timeout| *timeout == limit);
-        match tokio::time::timeout(limit, self.exchange(request)).await {
+        let exchange = async {
+            // It is never closed.
+            let _permit = permits.acquire().await.context("sending a request")?;
+            self.exchange(request).await
+        };
+        match tokio::time::timeout(limit, exchange).await {
             Ok(result) => result,
             Err(_) => Err(timed_out(users, limit)),
         }
@@ -219,7 +223,8 @@ impl HttpCaller {
 /// Says what an answer `202` leaves open: the orchestrator knows neither the configuration nor where
 /// redirects led.
 fn complete(headers: &mut HttpHeaders, url: &Url, sleep: Duration) {
-    if headers.get("retry-after").is_none() {
+    if headers.get("retry-after").and_then(seconds_of).is_none() {
+        headers.remove("retry-after");
         let seconds = sleep.as_millis().div_ceil(1000);
         headers.append("retry-after", HttpHeader::Text(seconds.to_string()));
     }

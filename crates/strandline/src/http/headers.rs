@@ -6,9 +6,13 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Most headers that are read, each value counting as one: more than any request or response has.
+const READ_MAX: usize = 1000;
+
 /// The headers of a request or a response, in order. Names are compared ignoring ASCII case.
 ///
 /// In JSON it is an object, whose values are texts, or arrays of texts where a header comes more than once.
+/// At most 1000 headers are read, each value counting as one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpHeaders {
     entries: Vec<(String, Vec<HttpHeader>)>,
@@ -130,12 +134,21 @@ impl<'de> Deserialize<'de> for HttpHeaders {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<HttpHeaders, A::Error> {
                 let mut headers = HttpHeaders::new();
+                let mut count = 0;
                 while let Some((name, values)) = map.next_entry::<String, Values>()? {
                     let values = match values {
                         Values::One(value) => vec![value],
                         Values::Several(values) => values,
                         Values::None(()) => Vec::new(),
                     };
+                    // Before they are looked up among those before, which takes longer with each. One without
+                    // values counts too.
+                    count += values.len().max(1);
+                    if count > READ_MAX {
+                        return Err(de::Error::custom(format_args!(
+                            "there are more than {READ_MAX} headers"
+                        )));
+                    }
                     for value in values {
                         headers.append(name.clone(), value);
                     }
@@ -162,6 +175,23 @@ mod tests {
         assert_eq!(serde_json::to_string(&headers).unwrap(), text);
         assert_eq!(serde_json::from_str::<HttpHeaders>("null").unwrap(), HttpHeaders::new());
         assert!(serde_json::from_str::<HttpHeaders>(r#"{"a":1}"#).is_err());
+    }
+
+    #[test]
+    fn are_read_up_to_a_limit() {
+        let read = |text: String| serde_json::from_str::<HttpHeaders>(&text);
+        let names = |count: usize| {
+            let entries: Vec<_> = (0..count).map(|n| format!(r#""a{n}":"b""#)).collect();
+            format!("{{{}}}", entries.join(","))
+        };
+        let values = |count: usize| format!(r#"{{"a":[{}]}}"#, vec![r#""b""#; count].join(","));
+        let nulls = |count: usize| format!("{{{}}}", vec![r#""a":null"#; count].join(","));
+        for text in [names(READ_MAX), values(READ_MAX), nulls(READ_MAX)] {
+            assert!(read(text).is_ok());
+        }
+        for text in [names(READ_MAX + 1), values(READ_MAX + 1), nulls(READ_MAX + 1)] {
+            assert!(read(text).unwrap_err().to_string().contains("more than 1000 headers"));
+        }
     }
 
     #[test]

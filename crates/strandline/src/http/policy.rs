@@ -80,7 +80,7 @@ impl HttpPolicy {
     }
 
     /// Allows a host that is not public, or a port of it: `build.internal`, `build.internal:8443`,
-    /// `10.0.0.7`, `10.0.0.0/8`, `[fd00::1]:8443`.
+    /// `10.0.0.7`, `10.0.0.0/8`, `[fd00::1]:8443`. Names are whole: there are no patterns.
     ///
     /// A name allows whatever addresses it has. With a port it allows that port instead of the usual ones.
     /// An address with a port goes for URLs that name the address; one without, and a network, also for
@@ -90,7 +90,8 @@ impl HttpPolicy {
         match Allowed::parse(text) {
             Some(allowed) => self.targets.allowed.push(allowed),
             None => self.problems.push(format!(
-                "{text:?} is no host to allow: write a name, an address or a network, with :port at will"
+                "{text:?} is no host to allow: write a name, an address or a network, with :port at will, \
+                 without *, # and @"
             )),
         }
         self
@@ -102,8 +103,8 @@ impl HttpPolicy {
         self
     }
 
-    /// How long a request may take in all, redirects included; 100 seconds by default. The timeout of a
-    /// request counts where it is shorter.
+    /// How long a request may take in all, redirects and the wait for others included; 100 seconds by
+    /// default. The timeout of a request counts where it is shorter.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         if timeout.is_zero() {
             self.problems.push("a timeout of requests is longer than zero".to_owned());
@@ -140,7 +141,8 @@ impl HttpPolicy {
     }
 
     /// How long an orchestrator waits before it looks again after a `202` that does not say; 30 seconds by
-    /// default, in whole seconds. It becomes the `Retry-After` of such a response.
+    /// default, in whole seconds, and a second to an hour whatever it is. It becomes the `Retry-After` of
+    /// such a response, also in place of one that is no number of seconds.
     pub fn async_request_sleep(mut self, sleep: Duration) -> Self {
         self.async_request_sleep = sleep;
         self
@@ -176,7 +178,8 @@ impl HttpPolicy {
     }
 
     /// Gets tokens for these resources (scopes or audiences), for requests to these origins. A request asks
-    /// for them by the name, or by the resource, as it would ask for those of a managed identity.
+    /// for them by the name, or by the resource, as it would ask for those of a managed identity: then the
+    /// provider is the first by name whose resources and origins fit.
     pub fn token_provider<R: Into<String>, O: AsRef<str>>(
         mut self,
         name: impl Into<String>,

@@ -82,13 +82,16 @@ fn locate(request: &HttpRequest, location: &str) -> Result<(Url, bool), Error> {
 }
 
 fn pause(response: &HttpResponse) -> Duration {
-    let text = response.header("Retry-After").unwrap_or_default().trim();
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return DEFAULT_PAUSE;
-    }
+    let seconds = response.header("Retry-After").and_then(seconds_of);
+    seconds.map_or(DEFAULT_PAUSE, |seconds| Duration::from_secs(seconds.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)))
+}
+
+/// The seconds that a `Retry-After` says, if they can be read.
+pub(super) fn seconds_of(retry_after: &str) -> Option<u64> {
+    let text = retry_after.trim();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // More digits than a number has are a long time.
-    let seconds = text.parse().unwrap_or(u64::MAX);
-    Duration::from_secs(seconds.clamp(SHORTEST_PAUSE, LONGEST_PAUSE))
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

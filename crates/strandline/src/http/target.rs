@@ -58,11 +58,17 @@ impl Allowed {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Some(Self { host: AllowedHost::Network(address, width(address)), port: None });
         }
+        // As part of a URL, what is behind or before these would not count.
+        if text.contains(['#', '@']) {
+            return None;
+        }
         // The parser of URLs also reads the many ways to write an address.
         let url = Url::parse(&format!("none://{text}")).ok()?;
         let plain = matches!(url.path(), "") && url.username().is_empty() && url.query().is_none();
         let host = Url::parse(&format!("http://{}", url.host_str()?)).ok()?;
         let host = match host.host()? {
+            // No pattern: it would be a name that nothing has.
+            Host::Domain(name) if name.contains('*') => return None,
             Host::Domain(name) => AllowedHost::Name(name.to_owned()),
             Host::Ipv4(address) => AllowedHost::Network(address.into(), 32),
             Host::Ipv6(address) => AllowedHost::Network(address.into(), 128),
@@ -397,7 +403,10 @@ mod tests {
         assert_eq!(check(&["[fd00::1]:9000"], "http://[fd00::1]:9000/"), Ok(()));
         assert_eq!(check(&["fd00::/8"], "http://[fd12::1]/"), Ok(()));
         assert_eq!(check(&["BUILD.internal"], "http://build.INTERNAL/"), Ok(()));
-        for wrong in ["", "a/b", "10.0.0.0/33", "a b", "http://a", "u@a", "a:99999"] {
+        let wrong =
+            ["", "a/b", "10.0.0.0/33", "a b", "http://a", "u@a", "@a", ":p@a", "a#b", "a#", "a:99999"];
+        let patterns = ["*", "*.internal", "a.*:8443", "%2a.internal"];
+        for wrong in wrong.into_iter().chain(patterns) {
             assert_eq!(Allowed::parse(wrong), None, "{wrong}");
         }
     }

@@ -15,7 +15,7 @@ pub enum TokenSource {
     AzureManagedIdentity {
         /// The scope or audience, such as `https://management.core.windows.net/.default`.
         resource: String,
-        /// What a sender on Azure may need besides.
+        /// What a sender on Azure may need besides. `ClientCredentials`, and so a server, does not heed it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         options: Option<ManagedIdentityOptions>,
     },

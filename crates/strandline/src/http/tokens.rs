@@ -56,7 +56,8 @@ pub struct TokenRequest {
 /// What a [`TokenProvider`] gives, later.
 pub type TokenResult<'a> = Pin<Box<dyn Future<Output = Result<AccessToken>> + Send + 'a>>;
 
-/// Gets tokens from somewhere. Those with a lifetime are kept until shortly before they expire.
+/// Gets tokens from somewhere. Those with a lifetime are kept until shortly before they expire, unless the
+/// request has options: which tokens fit them only the provider knows.
 ///
 /// What is wrong is told in the history of the orchestration that asked: errors must not hold secrets.
 pub trait TokenProvider: Send + Sync + 'static {
@@ -90,8 +91,16 @@ impl Grant {
         Self { provider, resources, origins, kept: Mutex::default() }
     }
 
-    /// A token, kept or new. One at a time is fetched.
+    fn may_go_to(&self, url: &Url) -> bool {
+        self.origins.iter().any(|origin| origin.has(url))
+    }
+
+    /// A token, kept or new. One at a time is fetched, but for requests with options.
     async fn token(&self, request: TokenRequest) -> Result<String> {
+        // Another tenant or authority has other tokens, and requests may name any number of them.
+        if request.options.is_some() {
+            return Ok(self.provider.token(request).await?.token);
+        }
         let mut kept = self.kept.lock().await;
         if let Some((token, until)) = kept.get(&request.resource)
             && Instant::now() < *until
@@ -125,8 +134,10 @@ pub(super) async fn token_for(
     let (grant, resource, options) = match source {
         TokenSource::AzureManagedIdentity { resource, options } => {
             let resource = scope_of(resource);
-            let grant = grants.values().find(|grant| grant.resources.contains(&resource));
-            let grant = grant.ok_or_else(|| no_resource(&resource))?;
+            let mut fitting = grants.values().filter(|grant| grant.resources.contains(&resource));
+            let first = fitting.clone().next().ok_or_else(|| no_resource(&resource))?;
+            // Where none may go there, the first is refused below.
+            let grant = fitting.find(|grant| grant.may_go_to(url)).unwrap_or(first);
             (grant, resource, options.clone())
         }
         TokenSource::Named { name, resource } => {
@@ -135,6 +146,8 @@ pub(super) async fn token_for(
                     "no token provider is named {name:?}: HttpPolicy::token_provider, or call_http.tokens of a server"
                 ))
             })?;
+            // An empty one names none.
+            let resource = resource.as_ref().filter(|resource| !resource.is_empty());
             let resource = match (resource, &grant.resources[..]) {
                 (Some(resource), _) => scope_of(resource),
                 (None, [only]) => only.clone(),
@@ -143,13 +156,14 @@ pub(super) async fn token_for(
                     return Err(invalid(format_args!("say for which resource the token of {name:?} is")));
                 }
             };
-            if !(resource.is_empty() || grant.resources.contains(&resource)) {
+            let needs_none = grant.resources.is_empty() && resource.is_empty();
+            if !(needs_none || grant.resources.contains(&resource)) {
                 return Err(no_resource(&resource));
             }
             (grant, resource, None)
         }
     };
-    if !grant.origins.iter().any(|origin| origin.has(url)) {
+    if !grant.may_go_to(url) {
         let origin = url.origin().ascii_serialization();
         return Err(refused(format_args!(
             "the token must not be sent to {origin}: name it among the provider's origins"
@@ -165,6 +179,9 @@ fn no_resource(resource: &str) -> Error {
 }
 
 /// Gets tokens by the client credentials of OAuth 2.0, as OpenID providers issue them.
+///
+/// Its endpoint decides on authority and tenant: what a request says of them in
+/// [`ManagedIdentityOptions`] has no effect.
 pub struct ClientCredentials {
     endpoint: Url,
     client_id: String,

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use strandline::http::{ClientCredentials, HttpPolicy, HttpRefused, HttpRequestError, Secret, TokenSource};
+use strandline::http::{
+    AccessToken, ClientCredentials, HttpPolicy, HttpRefused, HttpRequestError, InvalidHttpRequest,
+    ManagedIdentityOptions, Secret, TokenProvider, TokenRequest, TokenResult, TokenSource,
+};
 use strandline::prelude::*;
 
 use crate::stub::{Answer, Stub};
@@ -71,6 +74,7 @@ async fn a_token_is_given_for_what_it_is_for() {
     let get = |source| HttpRequest::get(api.url("/")).token(source);
     let requests = vec![
         get(TokenSource::managed_identity("https://graph.microsoft.com")),
+        get(TokenSource::managed_identity("")),
         get(TokenSource::named("unknown")),
         get(TokenSource::Named {
             name: "azure".to_owned(),
@@ -82,6 +86,61 @@ async fn a_token_is_given_for_what_it_is_for() {
         assert!(called.error().is::<HttpRefused>() && called.error().is_non_retriable());
     }
     assert!(login.received().is_empty() && api.received().is_empty() && other.received().is_empty());
+
+    // An empty resource is none: it gets no token for what the provider is not for.
+    let empty = |name: &str| get(TokenSource::Named { name: name.to_owned(), resource: Some(String::new()) });
+    let policy = with_tokens(&api, &login).token_provider(
+        "several",
+        credentials(&login),
+        ["https://a.example", "https://b.example"],
+        [api.url("")],
+    );
+    let called = calls(policy, vec![empty("several"), empty("azure")]).await;
+    assert!(called[0].error().is::<InvalidHttpRequest>(), "{}", called[0].error());
+    assert_eq!(called[1].response().status_code, 200);
+    let asked = login.received();
+    assert!(asked.len() == 1 && asked[0].body.contains("&scope=https%3A%2F%2Fmanagement"), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resource_may_have_a_provider_for_each_origin() {
+    let (first, second, login) = (echo().await, echo().await, login(3600).await);
+    let policy = reaching(&[&first, &second])
+        .token_provider("a", Secret::text("for-first"), [AZURE], [first.url("")])
+        .token_provider("b", credentials(&login), [AZURE], [second.url("")]);
+    let get = |api: &Stub| HttpRequest::get(api.url("/")).token(TokenSource::managed_identity(AZURE));
+    for called in calls(policy, vec![get(&first), get(&second)]).await {
+        assert_eq!(called.response().status_code, 200);
+    }
+    assert_eq!(first.received()[0].header("authorization"), Some("Bearer for-first"));
+    assert_eq!(second.received()[0].header("authorization"), Some("Bearer token-1"));
+}
+
+/// Has a token for each tenant.
+struct Tenants;
+
+impl TokenProvider for Tenants {
+    fn token(&self, request: TokenRequest) -> TokenResult<'_> {
+        let tenant = request.options.and_then(|options| options.tenant_id).unwrap_or("none".to_owned());
+        Box::pin(async move { Ok(AccessToken::lasting(format!("of-{tenant}"), hours(1))) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_does_not_get_the_token_of_another() {
+    let api = echo().await;
+    let policy = reaching(&[&api]).token_provider("tenants", Tenants, [AZURE], [api.url("")]);
+    let of = |tenant: Option<&str>| {
+        let options = tenant.map(|tenant| ManagedIdentityOptions {
+            tenant_id: Some(tenant.to_owned()),
+            ..ManagedIdentityOptions::default()
+        });
+        let resource = format!("{AZURE}.default");
+        HttpRequest::get(api.url("/")).token(TokenSource::AzureManagedIdentity { resource, options })
+    };
+    calls(policy, vec![of(None), of(Some("a")), of(Some("b")), of(None)]).await;
+    let sent: Vec<_> = api.received().iter().map(|r| r.header("authorization").unwrap().to_owned()).collect();
+    assert_eq!(sent, ["Bearer of-none", "Bearer of-a", "Bearer of-b", "Bearer of-none"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use strandline::http::{HTTP_ACTIVITY, HttpPolicy, HttpRequestError, Resolve, Resolving};
 use strandline::prelude::*;
-use strandline::{Registry, RuntimeStatus};
+use strandline::{EventKind, Registry, RuntimeStatus};
 
 use crate::stub::{Answer, Stub};
 use crate::support::{call, call_once, calls, reaching};
@@ -97,6 +97,24 @@ async fn a_request_ends_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_wait_for_others_counts_in_the_timeout() -> Result<()> {
+    let stub = Stub::start(|_| Answer::none()).await;
+    let hub = TaskHub::in_memory().await?;
+    hub.worker().register((call, reaching(&[&stub]).max_requests(1).timeout(hours(1)))).start()?;
+    let first = hub.client().start(call, HttpRequest::get(stub.url("/first"))).await?;
+    while stub.lines().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let waiting = HttpRequest::get(stub.url("/second")).timeout(millis(50));
+    let error = hub.client().start(call, waiting).await?.output().await.unwrap_err();
+    assert!(error.is::<TimeoutError>(), "{error}");
+    assert_eq!(stub.lines(), ["GET /first"]);
+    assert_eq!(first.status().await?.unwrap().status, RuntimeStatus::Running);
+    // Not closed: that would wait for the first.
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn redirects_are_followed_a_few_times() {
     let other = Stub::start(|_| Answer::new(200).body("there")).await;
     let there = other.url("/there");
@@ -137,6 +155,24 @@ async fn a_202_says_when_and_where_to_look() {
     let called = call_once(policy(), HttpRequest::post(stub.url("/start"))).await;
     assert_eq!(called.response().content, "made");
     assert_eq!(stub.lines(), ["POST /start", "POST /deep/start", "GET /deep/7"]);
+    for (said, becomes) in
+        [(None, "1"), (Some("Wed, 21 Oct 2015 07:28:00 GMT"), "1"), (Some("-1"), "1"), (Some("2"), "2")]
+    {
+        let stub = Stub::start(move |received| match (received.method.as_str(), said) {
+            ("GET", _) => Answer::new(200),
+            (_, None) => Answer::new(202).header("location", "/7"),
+            (_, Some(said)) => Answer::new(202).header("location", "/7").header("retry-after", said),
+        })
+        .await;
+        let policy = reaching(&[&stub]).async_request_sleep(millis(700));
+        let called = call_once(policy, HttpRequest::post(stub.url("/start"))).await;
+        let accepted = called.history.iter().find_map(|event| match event.kind() {
+            EventKind::TaskCompleted(task) => task.result.clone(),
+            _ => None,
+        });
+        let accepted: HttpResponse = serde_json::from_str(&accepted.unwrap()).unwrap();
+        assert_eq!(accepted.headers.all("retry-after").collect::<Vec<_>>(), [becomes], "{said:?}");
+    }
     let as_it_is = call_once(policy(), HttpRequest::get(stub.url("/deep/start")).without_polling()).await;
     assert_eq!(as_it_is.response().header("retry-after"), None);
 }
