@@ -7,8 +7,8 @@ use http::header::{self, HeaderName};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
-use super::App;
 use super::host::{is_address, is_allowed, is_local};
+use super::{App, api, ops};
 use crate::serve::is_grpc;
 use crate::serve::listen::Peer;
 use crate::settings::{Http, Limits};
@@ -27,7 +27,7 @@ const AROUND: usize = 4;
 
 /// Why a request goes no further.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-enum Refused {
+pub(super) enum Refused {
     #[error("path and query have more than {0} bytes: the limit is limits.path_bytes_max")]
     Path(usize),
     #[error("the headers have more than {0} bytes: the limit is limits.header_bytes_max")]
@@ -52,8 +52,10 @@ impl IntoResponse for Refused {
 
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let grpc = is_grpc(request.headers());
+    let is_ours = api::is_under(request.uri().path());
     let mut response = match check(&app, &request, grpc) {
         Ok(()) => next.run(request).await,
+        Err(refused) if is_ours => api::Problem::from(refused).into_response(),
         Err(refused) => refused.into_response(),
     };
     if !grpc {
@@ -68,6 +70,10 @@ fn check(app: &App, request: &Request, grpc: bool) -> Result<(), Refused> {
     check_head(request, &app.settings.limits)?;
     // Browsers speak HTTP/2 only where there is TLS, and take no certificate for another name.
     if grpc && request.version() == Version::HTTP_2 {
+        return Ok(());
+    }
+    // They show nothing of users, and name the server as whoever probes it knows it.
+    if ops::is_probe(request.uri().path()) {
         return Ok(());
     }
     let peer = request.extensions().get::<Peer>();

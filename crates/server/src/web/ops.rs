@@ -35,12 +35,22 @@ pub(crate) fn monitoring(app: App) -> Router {
     probes().route("/metrics", get(metrics)).with_state(app)
 }
 
+const LIVEZ: &str = "/livez";
+const READYZ: &str = "/readyz";
+const STARTUPZ: &str = "/startupz";
+const VERSION: &str = "/version";
+
+/// Whether this is the path of a probe.
+pub(super) fn is_probe(path: &str) -> bool {
+    [LIVEZ, READYZ, STARTUPZ, VERSION].contains(&path)
+}
+
 fn probes() -> Router<App> {
     Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .route("/startupz", get(|| async { "started\n" }))
-        .route("/version", get(version))
+        .route(LIVEZ, get(livez))
+        .route(READYZ, get(readyz))
+        .route(STARTUPZ, get(|| async { "started\n" }))
+        .route(VERSION, get(version))
 }
 
 /// Whether the process should go on: it need not be able to do anything at the moment.

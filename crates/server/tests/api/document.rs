@@ -53,7 +53,7 @@ async fn every_operation_says_what_it_needs_and_what_may_go_wrong() {
         assert!(ids.insert(operation["operationId"].to_string()), "{at}: its id is another one's");
         assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{at}");
         assert!(operation["security"][0]["accessKey"][0].is_string(), "{at}");
-        for status in ["400", "401", "403", "404", "503"] {
+        for status in ["400", "401", "403", "404", "414", "431", "503"] {
             assert!(operation["responses"][status].is_object(), "{at}: {status}");
         }
         for (status, response) in operation["responses"].as_object().unwrap() {

@@ -95,3 +95,33 @@ async fn paths_and_methods_that_are_not_there_are_problems() {
     }
     server.stop().await;
 }
+
+/// They are refused before it is looked at where they belong.
+#[tokio::test]
+async fn what_nobody_looks_at_is_a_problem_too() {
+    let mut settings = Settings::default();
+    settings.limits.path_bytes_max = 200;
+    settings.limits.header_bytes_max = 1_000;
+    let server = TestServer::with(Access::open(), settings).await;
+    for (prefix, is_ours) in [("/api/v1", true), ("/runtime/webhooks/durabletask", false)] {
+        let ask = |rest: &str| server.ask_at("GET", &format!("{prefix}/hubs{rest}"));
+        let (long, large) = ("x".repeat(300), "x".repeat(1_000));
+        let answers = [
+            (ask(&format!("?{long}")), 414, "path-too-long", Some(200)),
+            (ask("").header("x-large", &large), 431, "headers-too-large", Some(1_000)),
+            (ask("").header("Origin", "https://evil.example"), 403, "host-not-allowed", None),
+        ];
+        for (request, status, kind, limit) in answers {
+            let answer = request.send().await;
+            if is_ours {
+                assert_eq!(answer.problem(), (status, kind.to_owned()));
+                assert_eq!(answer.problem_document()["limit"].as_u64(), limit);
+            } else {
+                assert_eq!(answer.status, status);
+                assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+            }
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "{kind}");
+        }
+    }
+    server.stop().await;
+}

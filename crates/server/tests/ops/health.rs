@@ -10,7 +10,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::program::{Program, output};
-use crate::support::{TestServer, soon};
+use crate::support::{TestServer, get, get_as, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn probes_need_no_key() {
@@ -61,4 +61,21 @@ async fn the_command_tells_by_its_exit_code() {
     program.terminate();
     program.ended().await;
     assert_eq!(output(&["health", "--at", &address]).await.status.code(), Some(8));
+}
+
+/// On a server without keys, which lets no other names through.
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_may_call_the_server_as_they_like() {
+    let server = TestServer::start().await;
+    let origin = [("Origin", "https://status.example")];
+    for path in ["/livez", "/readyz", "/readyz?verbose", "/startupz", "/version"] {
+        assert_eq!(get(server.address(), path, &origin).await.status, 200, "{path}");
+        let answer = get_as(server.address(), "strandline-0.strandline.flows.svc", path).await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    for path in ["/metrics", "/livez/", "/api/v1/hubs"] {
+        assert_eq!(get(server.address(), path, &origin).await.status, 403, "{path}");
+        let answer = get_as(server.address(), "strandline-0.strandline.flows.svc", path).await;
+        assert_eq!(answer.status, 403, "{path}");
+    }
 }

@@ -70,6 +70,11 @@ pub(crate) async fn get(at: SocketAddr, path: &str, headers: &[(&str, &str)]) ->
     send(at, "GET", path, headers, "").await
 }
 
+/// The same of somebody who knows the server by another name.
+pub(crate) async fn get_as(at: SocketAddr, host: &str, path: &str) -> Answer {
+    exchange(at, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await
+}
+
 /// One request on a connection of its own.
 pub(crate) async fn send(
     at: SocketAddr,
@@ -78,13 +83,17 @@ pub(crate) async fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
-    let mut stream = TcpStream::connect(at).await.unwrap();
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\nContent-Length: {length}\r\n\
          {headers}\r\n{body}"
     );
+    exchange(at, &request).await
+}
+
+async fn exchange(at: SocketAddr, request: &str) -> Answer {
+    let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     soon("an answer", stream.read_to_string(&mut answer)).await.unwrap();

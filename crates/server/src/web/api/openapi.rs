@@ -20,11 +20,13 @@ use crate::web::App;
 const ACCESS_KEY: &str = "accessKey";
 
 /// Problems that every operation may come to, and those of operations with a body.
-const EVERYWHERE: [(&str, &str); 6] = [
+const EVERYWHERE: [(&str, &str); 8] = [
     ("400", "A parameter is unknown or has a value that is not possible."),
     ("401", "A valid access key is needed."),
-    ("403", "The access key does not allow this."),
+    ("403", "The access key does not allow this, or a server without keys is not asked as this machine."),
     ("404", "There is no such hub for this access key, or nothing of this name or id in it."),
+    ("414", "Path and query are too long."),
+    ("431", "The headers are too large."),
     ("500", "The server has a fault."),
     ("503", "It is not possible now: the server stops, the store has no room, or an outcome is unknown."),
 ];

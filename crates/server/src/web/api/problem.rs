@@ -15,6 +15,7 @@ use crate::access::AccessError;
 use crate::hubs::HubsError;
 use crate::web::admit::Denied;
 use crate::web::body::BodyError;
+use crate::web::front::Refused;
 use crate::web::wait::WaitError;
 use crate::why::StuckError;
 
@@ -27,6 +28,7 @@ pub(crate) enum ProblemType {
     InvalidRequest,
     KeyNeeded,
     NotPermitted,
+    HostNotAllowed,
     PathNotFound,
     HubNotFound,
     InstanceNotFound,
@@ -43,6 +45,8 @@ pub(crate) enum ProblemType {
     InstanceNotFailed,
     InstanceNotOver,
     BodyTooLarge,
+    PathTooLong,
+    HeadersTooLarge,
     UnsupportedMediaType,
     InvalidBody,
     TooManyRequests,
@@ -58,6 +62,9 @@ impl ProblemType {
             Self::InvalidRequest => (S::BAD_REQUEST, "invalid-request", "The request is not valid"),
             Self::KeyNeeded => (S::UNAUTHORIZED, "key-needed", "A valid access key is needed"),
             Self::NotPermitted => (S::FORBIDDEN, "not-permitted", "The access key does not suffice"),
+            Self::HostNotAllowed => {
+                (S::FORBIDDEN, "host-not-allowed", "The host or the origin is not allowed")
+            }
             Self::PathNotFound => (S::NOT_FOUND, "path-not-found", "There is no such path"),
             Self::HubNotFound => (S::NOT_FOUND, "hub-not-found", "There is no such task hub"),
             Self::InstanceNotFound => (S::NOT_FOUND, "instance-not-found", "There is no such instance"),
@@ -82,6 +89,10 @@ impl ProblemType {
                 (S::PRECONDITION_FAILED, "instance-not-over", "The instance is not over")
             }
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
+            Self::PathTooLong => (S::URI_TOO_LONG, "path-too-long", "Path and query are too long"),
+            Self::HeadersTooLarge => {
+                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", "The headers are too large")
+            }
             Self::UnsupportedMediaType => {
                 (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body has a form that is not taken")
             }
@@ -218,6 +229,19 @@ impl From<Denied> for Problem {
         match denied {
             Denied::Access(error) => error.into(),
             Denied::Hub(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let text = refused.to_string();
+        match refused {
+            Refused::Path(limit) => Self::new(ProblemType::PathTooLong, text).limited_to(limit),
+            Refused::Headers(limit) => {
+                Self::new(ProblemType::HeadersTooLarge, text).limited_to(limit as usize)
+            }
+            Refused::Elsewhere { .. } => Self::new(ProblemType::HostNotAllowed, text),
         }
     }
 }
