@@ -144,3 +144,39 @@ fn the_example_is_the_packaged_one_and_has_the_defaults() {
     assert_eq!(name, "default");
     assert!(source.starts_with("strandline.toml:"), "{source}");
 }
+
+/// It says where things are, which its own file of variables may say otherwise; the rest is the operator's.
+#[test]
+fn the_packaged_unit_leaves_the_rest_to_files() {
+    let unit = std::fs::read_to_string(packaging("strandline.service")).unwrap();
+    let lines = |name: &str| -> Vec<String> {
+        unit.lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(lines("ExecStart"), ["/usr/bin/strandline serve"], "flags would go before all");
+    assert_eq!(lines("EnvironmentFile"), ["-/etc/strandline/environment"]);
+    let place = Place::new().with(
+        "strandline.toml",
+        "[server]\nlisten = ['127.0.0.1:1']\ncreate_hubs = true\n[log]\nlevel = 'info'\n",
+    );
+    let mut command = place.command(&["config", "show", "--sources", "-o", "json"]);
+    for line in lines("Environment") {
+        let (name, value) = line.split_once('=').unwrap();
+        command
+            .env(name, value.replace("%S", "/var/lib").replace("%d", "/run/credentials/strandline.service"));
+    }
+    let out = said(&mut command).ok();
+    let value = |key: &str| found(&out, key).0;
+    assert_eq!(value("server.dir"), json!("/var/lib/strandline"));
+    assert_eq!(value("server.keys"), json!("/run/credentials/strandline.service/keys.json"));
+    let elsewhere: Vec<String> = serde_json::from_str::<Vec<Value>>(&out)
+        .unwrap()
+        .iter()
+        .filter(|setting| setting["source"].as_str().is_some_and(|source| source.starts_with("environment")))
+        .map(|setting| setting["key"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(elsewhere, ["server.dir", "server.keys"]);
+    assert_eq!(value("server.listen"), json!(["127.0.0.1:1"]));
+}
