@@ -64,8 +64,11 @@ impl Settings {
             ("limits.path_bytes_max", limits.path_bytes_max),
             ("limits.connections_max", limits.connections_max),
             ("limits.streams_max", limits.streams_max as usize),
+            ("limits.waits_max", limits.waits_max),
             ("limits.message_bytes_max", limits.message_bytes_max),
             ("hub.cache_bytes", hub.cache_bytes),
+            ("call_http.response_bytes_max", call_http.response_bytes_max),
+            ("call_http.requests_max", call_http.requests_max),
         ];
         let zero = sizes.into_iter().filter(|(_, size)| *size == 0);
         let zero = zero.map(|(key, _)| Impossible { key, must: "must be at least 1".to_owned() });
@@ -73,6 +76,10 @@ impl Settings {
             ("limits.body_timeout", limits.body_timeout),
             ("limits.header_timeout", limits.header_timeout),
             ("auth.signed_url_lifetime", auth.signed_url_lifetime),
+            ("auth.jwt.refresh_after", auth.jwt.refresh_after),
+            ("auth.jwt.refresh_pause", auth.jwt.refresh_pause),
+            ("call_http.timeout", call_http.timeout),
+            ("call_http.default_async_request_sleep", call_http.default_async_request_sleep),
         ];
         let none = times.into_iter().filter(|(_, time)| *time == Duration::ZERO);
         let none = none.map(|(key, _)| Impossible { key, must: "must be longer than nothing".to_owned() });
