@@ -48,6 +48,7 @@ impl Drop for Background {
 /// Between two slices of rows others get their turn at the tables.
 const BREATH: Duration = Duration::from_millis(2);
 
+/// Ends when nobody can wake it any more, or once the store was closed.
 fn run(core: &Core, woken: &Receiver<()>) {
     // Said once for each time the disk fills up.
     let mut complained = false;
@@ -60,6 +61,7 @@ fn run(core: &Core, woken: &Receiver<()>) {
         if core.log.wants_segment() {
             match core.writing(|| core.log.prepare_one()) {
                 Ok(()) => complained = false,
+                Err(_) if core.is_closed() => return,
                 Err(error) if !complained => {
                     tracing::warn!(%error, "cannot prepare a log segment");
                     complained = true;
@@ -69,11 +71,38 @@ fn run(core: &Core, woken: &Receiver<()>) {
         }
         dropping = match core.writing(|| core.drop_some_rows()) {
             Ok(more) => more,
+            // What is left goes when the store is opened again.
+            Err(_) if core.is_closed() => return,
             Err(error) => {
                 tracing::warn!(%error, "cannot drop the rows of a deleted hub");
                 // Waits for the next reason to wake up instead of trying at once.
                 false
             }
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strandline_store::Store as _;
+
+    use super::*;
+    use crate::{LocalOptions, LocalStore};
+
+    /// Between two looks at the rows it may be closed, which is nothing to complain about.
+    #[test]
+    fn it_ends_quietly_once_the_store_was_closed() {
+        let place = tempfile::tempdir().unwrap();
+        let options = LocalOptions { background: false, ..LocalOptions::default() };
+        let store = LocalStore::open(place.path(), options).unwrap();
+        let core = store.core();
+        assert!(!core.is_closed());
+        store.close().unwrap();
+        assert!(core.is_closed());
+        let (wake, woken) = sync_channel(1);
+        wake.send(()).unwrap();
+        // Though it can be woken still.
+        run(&core, &woken);
+        drop(wake);
     }
 }

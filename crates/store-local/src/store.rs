@@ -107,6 +107,11 @@ impl LocalStore {
         !self.core.hubs.lock().dropping.is_empty()
     }
 
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> Arc<Core> {
+        self.core.clone()
+    }
+
     /// Lets the background thread look for work, or does it here when there is none.
     fn tend(&self) -> Result<(), StoreError> {
         match &*self.background.lock() {
@@ -133,6 +138,11 @@ impl Core {
             return Err(StoreError::Failed("it is closed".into()));
         }
         Ok(())
+    }
+
+    /// Whether it was closed, and nothing else is the matter with it.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire) && self.failed.get().is_none()
     }
 
     /// Runs what may write. When it fails so that the disk's state is unknown, the store is finished.
