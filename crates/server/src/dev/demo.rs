@@ -36,7 +36,8 @@ pub(super) async fn hello_sequence(ctx: OrchestrationContext, cities: Vec<String
 }
 
 #[activity(name = "GetFileList")]
-async fn get_file_list(board: State<Board>, backup: Backup) -> Result<Vec<PathBuf>> {
+async fn get_file_list(own: State<Backup>, board: State<Board>, backup: Backup) -> Result<Vec<PathBuf>> {
+    own.check(&backup)?;
     let files = backup.list()?;
     // Listing and the manifest are steps too.
     board.total("BackupSiteContent", files.len() + 2);
@@ -45,7 +46,12 @@ async fn get_file_list(board: State<Board>, backup: Backup) -> Result<Vec<PathBu
 }
 
 #[activity(name = "CopyFileToBlob")]
-async fn copy_file_to_blob(board: State<Board>, (backup, file): (Backup, PathBuf)) -> Result<(PathBuf, u64)> {
+async fn copy_file_to_blob(
+    own: State<Backup>,
+    board: State<Board>,
+    (backup, file): (Backup, PathBuf),
+) -> Result<(PathBuf, u64)> {
+    own.check(&backup)?;
     tokio::time::sleep(PACE).await;
     let bytes = backup.copy(&file)?;
     board.step("BackupSiteContent", file.display());
@@ -53,7 +59,12 @@ async fn copy_file_to_blob(board: State<Board>, (backup, file): (Backup, PathBuf
 }
 
 #[activity(name = "WriteManifest")]
-async fn write_manifest(board: State<Board>, (backup, copies): (Backup, Vec<(PathBuf, u64)>)) -> Result<()> {
+async fn write_manifest(
+    own: State<Backup>,
+    board: State<Board>,
+    (backup, copies): (Backup, Vec<(PathBuf, u64)>),
+) -> Result<()> {
+    own.check(&backup)?;
     backup.write_manifest(&copies)?;
     board.step("BackupSiteContent", MANIFEST);
     Ok(())
@@ -78,7 +89,8 @@ pub(super) struct Watch {
 }
 
 #[activity(name = "GetJobStatus")]
-async fn get_job_status(board: State<Board>, file: PathBuf) -> Result<bool> {
+async fn get_job_status(own: State<Backup>, board: State<Board>, file: PathBuf) -> Result<bool> {
+    ensure!(file == own.manifest(), "this demo looks for {} only", own.manifest().display());
     let is_there = match fs::metadata(&file) {
         Ok(_) => true,
         Err(error) if error.kind() == ErrorKind::NotFound => false,

@@ -9,9 +9,12 @@ use strandline::prelude::*;
 use super::board::Board;
 use super::demo::PACE;
 use super::entities::Counter;
+use super::files::Backup;
 
 /// A text read with less confidence is reviewed.
 const CONFIDENCE_MIN: f64 = 0.85;
+/// In the repository: where its documents are.
+const DOCS: &str = "docs";
 /// What makes a document doubtful.
 const FORBIDDEN: [&str; 2] = ["confidential", "password"];
 
@@ -72,7 +75,7 @@ pub(super) fn documents(place: &Path) -> Vec<Document> {
     };
     let mut documents = Vec::new();
     if place.join("crates/strandline").is_dir() {
-        let mut folders = vec![place.join("docs")];
+        let mut folders = vec![place.join(DOCS)];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let path = entry.path();
@@ -102,12 +105,13 @@ struct Extracted {
 }
 
 #[activity(name = "extractDocumentText")]
-async fn extract_document_text(document: Document) -> Result<Extracted> {
+async fn extract_document_text(own: State<Backup>, document: Document) -> Result<Extracted> {
     tokio::time::sleep(PACE).await;
     let text = match document.source {
         Source::Text(text) => text,
         Source::File(path) => {
-            let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+            let bytes =
+                fs::read(own.inside(DOCS, &path)?).with_context(|| format!("reading {}", path.display()))?;
             String::from_utf8_lossy(&bytes).into_owned()
         }
     };
@@ -158,10 +162,12 @@ async fn store_processed_document(
     Ok(())
 }
 
-/// Done twice it is filed once.
+/// Done twice it is filed once. Only the last part of the name counts: nothing lands outside the drawer.
 fn file(drawer: &Path, name: &str, text: &str) -> Result<()> {
+    let name = Path::new(name).file_name().with_context(|| format!("{name:?} is no name of a file"))?;
+    let name = name.to_string_lossy();
     fs::create_dir_all(drawer)?;
-    fs::write(drawer.join(name), text).with_context(|| format!("filing {name}"))
+    fs::write(drawer.join(&*name), text).with_context(|| format!("filing {name}"))
 }
 
 /// There is nobody to tell but the board, which knows.
@@ -256,6 +262,27 @@ pub(super) fn functions() -> impl Register {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_read_or_filed_where_a_caller_says() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let drawer = dir.path().join("drawer");
+        file(&drawer, "../../up.md", "x")?;
+        file(&drawer, &dir.path().join("root.md").to_string_lossy(), "x")?;
+        assert!(drawer.join("up.md").is_file() && drawer.join("root.md").is_file());
+        assert!(file(&drawer, "..", "x").is_err() && file(&drawer, "", "x").is_err());
+
+        let source = dir.path().to_owned();
+        fs::create_dir(source.join(DOCS))?;
+        fs::write(source.join(DOCS).join("a.md"), "a")?;
+        fs::write(source.join("secret"), "s")?;
+        let own = Backup { source: source.clone(), target: source.clone(), hub: source.clone() };
+        assert!(own.inside(DOCS, &source.join("docs/a.md")).is_ok());
+        for outside in [source.join("secret"), source.join("docs/../secret"), "/etc/hostname".into()] {
+            assert!(own.inside(DOCS, &outside).is_err(), "{}", outside.display());
+        }
+        Ok(())
+    }
 
     #[test]
     fn takes_the_documents_of_the_repository_where_there_is_one() {

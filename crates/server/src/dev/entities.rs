@@ -12,7 +12,7 @@ pub(super) struct Counter {
 #[entity]
 impl Counter {
     pub fn add(&mut self, amount: i64) -> i64 {
-        self.value += amount;
+        self.value = self.value.saturating_add(amount);
         self.value
     }
 
@@ -41,7 +41,7 @@ impl Account {
     }
 
     pub fn deposit(&mut self, amount: u64) -> u64 {
-        self.balance += amount;
+        self.balance = self.balance.saturating_add(amount);
         self.balance
     }
 

@@ -1,7 +1,7 @@
 //! Which files the demo backs up, and how it copies them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use strandline::prelude::*;
 
@@ -11,7 +11,9 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 /// In the backup: what was copied. Appears when the backup is complete.
 pub(super) const MANIFEST: &str = "MANIFEST";
 
-#[derive(Clone, Serialize, Deserialize)]
+/// What is copied where. The demo's own is the state of its activities: they touch no other place, whatever an
+/// orchestration asks for that somebody else started.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Backup {
     pub(super) source: PathBuf,
     pub(super) target: PathBuf,
@@ -24,6 +26,22 @@ impl Backup {
     pub(super) fn beside(hub: &Path) -> Result<Self> {
         let hub = std::path::absolute(hub)?;
         Ok(Self { source: std::env::current_dir()?, target: beside(&hub, "-backup"), hub })
+    }
+
+    /// Refuses any job but the demo's own.
+    pub(super) fn check(&self, asked: &Self) -> Result<()> {
+        ensure!(self == asked, "this demo copies {} only", self.source.display());
+        Ok(())
+    }
+
+    /// The file of this path if it lies in a part of the source.
+    pub(super) fn inside(&self, part: &str, file: &Path) -> Result<PathBuf> {
+        let found = || fs::canonicalize(self.source.join(part).join(file));
+        let place = fs::canonicalize(self.source.join(part));
+        let place = place.with_context(|| format!("looking into {}", self.source.display()))?;
+        let found = found().with_context(|| format!("looking for {}", file.display()))?;
+        ensure!(found.starts_with(place), "{} is no file of this demo", file.display());
+        Ok(found)
     }
 
     pub(super) fn manifest(&self) -> PathBuf {
@@ -58,9 +76,12 @@ impl Backup {
 
     /// Copies one file and returns its size; done twice it does the same again.
     pub(super) fn copy(&self, file: &Path) -> Result<u64> {
+        let named = file.components().all(|part| matches!(part, Component::Normal(_)));
+        ensure!(named, "{} is no file of this demo", file.display());
+        let source = self.inside("", file)?;
         let target = self.target.join(file);
         fs::create_dir_all(target.parent().unwrap_or(&self.target))?;
-        let copied = fs::copy(self.source.join(file), &target);
+        let copied = fs::copy(source, &target);
         copied.with_context(|| format!("copying {}", file.display()))
     }
 
@@ -107,6 +128,11 @@ mod tests {
         assert_eq!(backup.list()?, [Path::new("a.txt"), Path::new("sub/b.txt")]);
         assert_eq!(backup.copy(Path::new("sub/b.txt"))?, 9);
         assert_eq!(fs::read_to_string(target.join("sub/b.txt"))?, "sub/b.txt");
+        for outside in ["../a.txt", "/etc/hostname", "sub/../../x", "sub/absent"] {
+            assert!(backup.copy(Path::new(outside)).is_err(), "{outside}");
+        }
+        let other = Backup { target: dir.path().join("elsewhere"), ..backup.clone() };
+        assert!(backup.check(&backup).is_ok() && backup.check(&other).is_err());
         Ok(())
     }
 }

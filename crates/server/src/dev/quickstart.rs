@@ -1,4 +1,5 @@
-//! What the first pages about Durable Functions start over HTTP, under the names they use.
+//! What the first pages about Durable Functions start over HTTP, under the names they use, and whatever they send
+//! along.
 
 use strandline::Register;
 use strandline::prelude::*;
@@ -18,7 +19,7 @@ async fn do_part(board: State<Board>, part: u32) -> Result<u32> {
 }
 
 #[orchestrator(name = "DoWork")]
-async fn do_work(ctx: OrchestrationContext) -> Result<String> {
+async fn do_work(ctx: OrchestrationContext, _: Json) -> Result<String> {
     let mut done = 0;
     while done < PARTS {
         done = ctx.call(do_part, done + 1).await?;
@@ -34,7 +35,7 @@ async fn sample_hello(board: State<Board>, city: String) -> Result<String> {
 }
 
 #[orchestrator(name = "DurableFunctionsOrchestratorSample")]
-async fn sample(ctx: OrchestrationContext) -> Result<Vec<String>> {
+async fn sample(ctx: OrchestrationContext, _: Json) -> Result<Vec<String>> {
     let mut greetings = Vec::new();
     for city in ["Tokyo", "Seattle", "London"] {
         greetings.push(ctx.call(sample_hello, city.to_owned()).await?);

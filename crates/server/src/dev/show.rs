@@ -105,7 +105,12 @@ pub(super) async fn run(
     }
     let job = Backup::beside(dir)?;
     let cabinet = Cabinet(files::cabinet(&job.hub));
-    hub.worker().register(demo::functions()).state(board.clone()).state(cabinet).start()?;
+    hub.worker()
+        .register(demo::functions())
+        .state(board.clone())
+        .state(cabinet)
+        .state(job.clone())
+        .start()?;
     scenes.begin(&client, board, job).await?;
 
     let people = Waiting { approval: &scenes.approval, pipeline: &scenes.pipeline, phone: &scenes.phone };
