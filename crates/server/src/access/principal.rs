@@ -110,6 +110,11 @@ impl Principal {
         }
     }
 
+    /// Whether the caller's key is for some functions only.
+    pub(crate) fn is_limited(&self) -> bool {
+        matches!(&self.0, Who::Holder(entry) if entry.functions.is_some())
+    }
+
     /// Who it is, for logs; `None` on a server that lets everybody in.
     pub fn name(&self) -> Option<String> {
         match &self.0 {

@@ -58,7 +58,7 @@ impl TaskHubService {
             input: request.input,
             tags: request.tags,
             scheduled_start: request.scheduled_start_timestamp.map(time::from_wire),
-            reuse: reuse_policy(request.orchestration_id_reuse_policy)?,
+            reuse: reuse::by(caller.principal(), reuse_policy(request.orchestration_id_reuse_policy)?),
             execution,
             seed: 0,
             trace_parent: trace_parent.filter(|parent| !parent.is_empty()),

@@ -20,7 +20,7 @@ use super::queries::{self, read_status};
 use super::state::Payloads;
 use crate::access::Caller;
 use crate::hubs::Hubs;
-use crate::service::lists::fitting;
+use crate::service::lists::{PAGE_BYTES, fitting};
 use crate::service::workers;
 use crate::why;
 
@@ -114,7 +114,7 @@ impl Management for ManagementService {
         }
         let of = Execution { instance_id: id.as_str(), execution_id: page.execution };
         let events = page.events.iter().map(|event| history::to_wire(event, of));
-        let events = fitting(events, prost::Message::encoded_len);
+        let events = fitting(events, PAGE_BYTES, prost::Message::encoded_len);
         Ok(Response::new(wire::GetHistoryResponse {
             execution_id: page.execution.to_string(),
             total: u32::try_from(page.total).unwrap_or(u32::MAX),

@@ -50,20 +50,36 @@ async fn cut<Q: Query, T>(
     token: Option<String>,
     Shown { show, bytes }: Shown<Q::Item, T>,
 ) -> Result<Page<T>, CallError> {
-    let fit = fitting(entries.iter().map(show), bytes);
-    let token = match fit.len().checked_sub(1).and_then(|last| entries.get(last)) {
-        Some(last) if fit.len() < entries.len() => Some(hub.token_after(query, last).await?),
-        _ => token,
-    };
+    let fit = fitting(entries.iter().map(show), PAGE_BYTES, bytes);
+    let token = token_behind(hub, query, entries, fit.len(), token).await?;
     Ok((fit, token))
 }
 
-/// The entries that fit one page, the first whatever its size. Those behind them are not even made.
-pub(crate) fn fitting<T>(entries: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usize) -> Vec<T> {
+/// Where the page behind the first `fit` entries of one begins; `token` is where the one behind all of them does.
+pub(crate) async fn token_behind<Q: Query>(
+    hub: &Hub,
+    query: &Q,
+    entries: &[Q::Item],
+    fit: usize,
+    token: Option<String>,
+) -> Result<Option<String>, CallError> {
+    match fit.checked_sub(1).and_then(|last| entries.get(last)) {
+        Some(last) if fit < entries.len() => Ok(Some(hub.token_after(query, last).await?)),
+        _ => Ok(token),
+    }
+}
+
+/// The entries that fit one page of so many bytes, the first whatever its size. Those behind them are not even
+/// made.
+pub(crate) fn fitting<T>(
+    entries: impl Iterator<Item = T>,
+    bytes_max: usize,
+    bytes: impl Fn(&T) -> usize,
+) -> Vec<T> {
     let (mut fit, mut sum) = (Vec::new(), 0);
     for entry in entries {
         sum += bytes(&entry);
-        if sum > PAGE_BYTES && !fit.is_empty() {
+        if sum > bytes_max && !fit.is_empty() {
             break;
         }
         fit.push(entry);
@@ -85,7 +101,7 @@ mod tests {
 
     #[test]
     fn pages_are_cut_by_bytes_but_never_empty() {
-        let count = |sizes: &[usize]| fitting(sizes.iter(), |size| **size).len();
+        let count = |sizes: &[usize]| fitting(sizes.iter(), PAGE_BYTES, |size| **size).len();
         assert_eq!(count(&[10, 10]), 2);
         assert_eq!(count(&[PAGE_BYTES / 2, PAGE_BYTES / 3, PAGE_BYTES / 2]), 2);
         assert_eq!(count(&[PAGE_BYTES * 2, 1]), 1);

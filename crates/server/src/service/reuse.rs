@@ -3,12 +3,20 @@
 use strandline_hub::ReusePolicy;
 use strandline_model::RuntimeStatus;
 
+use crate::access::Principal;
+
 /// A policy that can't be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "Invalid reusable statuses: cannot exclude 'Terminated' while also allowing reuse of running instances"
 )]
 pub(crate) struct InvalidReuse;
+
+/// What of a policy a caller may use. Who may start just some functions replaces nothing: what is there may be an
+/// instance of another one.
+pub(crate) fn by(caller: &Principal, policy: ReusePolicy) -> ReusePolicy {
+    if caller.is_limited() { ReusePolicy::refuse() } else { policy }
+}
 
 /// The policy that replaces instances in these states.
 pub(crate) fn policy(replaceable: Vec<RuntimeStatus>) -> Result<ReusePolicy, InvalidReuse> {

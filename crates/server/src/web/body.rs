@@ -69,7 +69,8 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Re
 /// The body as JSON text, byte for byte as it came; `None` if it is empty.
 pub(crate) fn json(body: &Bytes, limits: &Limits) -> Result<Option<String>, BodyError> {
     let text = std::str::from_utf8(body).map_err(|_| BodyError::NotText)?;
-    if text.trim().is_empty() {
+    // Other white space is none in JSON.
+    if text.trim_matches([' ', '\t', '\n', '\r']).is_empty() {
         return Ok(None);
     }
     if depth(text) > limits.json_depth_max {
@@ -113,7 +114,8 @@ mod tests {
         let limits = Limits::default();
         let read = |text: &str| json(&Bytes::copy_from_slice(text.as_bytes()), &limits);
         assert_eq!(read(" {\"b\": 1.0, \"a\":[]} \n"), Ok(Some(" {\"b\": 1.0, \"a\":[]} \n".to_owned())));
-        assert_eq!(read("  "), Ok(None));
+        assert_eq!(read(" \t\r\n"), Ok(None));
+        assert!(matches!(read("\u{a0}"), Err(BodyError::NotJson(_))));
         assert!(matches!(read("{"), Err(BodyError::NotJson(_))));
         assert!(matches!(read("1 2"), Err(BodyError::NotJson(_))));
         assert!(matches!(json(&Bytes::from_static(b"\"\xff\""), &limits), Err(BodyError::NotText)));

@@ -8,16 +8,21 @@ use jiff::civil::{Date, DateTime};
 use strandline_model::{RuntimeStatus, Timestamp};
 use url::form_urlencoded;
 
-/// Forms of a date with a time that .NET reads in any culture; of a date alone.
-const TIMES: [&str; 6] = [
+/// Forms of a date with a time that .NET reads in the invariant culture and in that of the United States; of a
+/// date alone.
+const TIMES: [&str; 9] = [
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%dT%H:%M",
     "%Y-%m-%d %H:%M",
     "%m/%d/%Y %H:%M:%S%.f",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y %I:%M %p",
     "%a, %d %b %Y %H:%M:%S",
 ];
 const DATES: [&str; 2] = ["%Y-%m-%d", "%m/%d/%Y"];
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// The parameters of a request, decoded.
 #[derive(Clone, Debug, Default)]
@@ -87,8 +92,8 @@ fn time(text: &str) -> Option<Timestamp> {
     let time = TIMES.iter().find_map(|form| DateTime::strptime(form, local).ok());
     let date = || DATES.iter().find_map(|form| Date::strptime(form, local).ok()).map(Date::into);
     let time: DateTime = time.or_else(date)?;
-    let time = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
-    Some(Timestamp { seconds: time.as_second() - east, nanos: u32::try_from(time.subsec_nanosecond()).ok()? })
+    let since = time.duration_since(EPOCH).as_nanos() - i128::from(east) * 1_000_000_000;
+    Some(Timestamp::from_nanos(since)).filter(|time| *time <= Timestamp::MAX)
 }
 
 /// A moment without its zone at the end, and how many seconds that lies east of UTC.
@@ -152,6 +157,8 @@ mod tests {
             "2018-02-28T06:18:49+0100",
             "2018-02-27T23:48:49-05:30",
             "02/28/2018 05:18:49",
+            "2/28/2018 5:18:49 AM",
+            "02/28/2018 05:18:49 am",
             "Wed, 28 Feb 2018 05:18:49 GMT",
         ] {
             assert_eq!(moment(text).as_deref(), Some("2018-02-28T05:18:49.0000000Z"), "{text}");
@@ -159,6 +166,13 @@ mod tests {
         assert_eq!(moment("2018-02-28").as_deref(), Some("2018-02-28T00:00:00.0000000Z"));
         assert_eq!(moment("2018-02-28T05:18Z").as_deref(), Some("2018-02-28T05:18:00.0000000Z"));
         assert_eq!(moment("2018-02-28T05:18:49.1234567Z").as_deref(), Some("2018-02-28T05:18:49.1234567Z"));
+        assert_eq!(moment("2/28/2018 5:18 PM").as_deref(), Some("2018-02-28T17:18:00.0000000Z"));
+        assert_eq!(moment("2/28/2018 12:18 AM").as_deref(), Some("2018-02-28T00:18:00.0000000Z"));
+        assert_eq!(moment("2/28/2018 17:18").as_deref(), Some("2018-02-28T17:18:00.0000000Z"));
+        for text in ["9999-12-31T23:59:59.9999999Z", "1969-12-31T23:59:59.2500000Z"] {
+            assert_eq!(moment(text).as_deref(), Some(text));
+        }
+        assert_eq!(moment("1970-01-01T00:59:59.25+01:00").as_deref(), Some("1969-12-31T23:59:59.2500000Z"));
         assert_eq!(moment("0001-01-01T00:00:00Z").as_deref(), Some("0001-01-01T00:00:00.0000000Z"));
         assert_eq!(moment("1-01-01T00:00:00Z").as_deref(), Some("0001-01-01T00:00:00.0000000Z"));
         for wrong in [
@@ -168,6 +182,8 @@ mod tests {
             "2018-02-30",
             "2018-02-28T25:00:00Z",
             "2018-02-28T05:18:49+",
+            "9999-12-31T23:59:59-01:00",
+            "2/28/2018 13:18 PM",
             "1519795129",
         ] {
             assert_eq!(moment(wrong), None, "{wrong}");

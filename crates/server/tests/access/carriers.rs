@@ -1,5 +1,6 @@
 //! Keys: where requests carry them, and what each lets its holder do.
 
+use strandline_proto::wire;
 use strandline_server::keys::Role;
 use strandline_server::settings::Settings;
 use tonic::Code;
@@ -75,8 +76,7 @@ async fn roles_may_what_they_are_for() {
         let code =
             |outcome: Result<(), tonic::Status>| outcome.map_or_else(|status| status.code(), |()| Code::Ok);
         let start = place.start(key, "Order", &format!("by-{role}")).await.map(drop);
-        let read =
-            strandline_proto::wire::GetInstanceRequest { instance_id: "x".into(), ..Default::default() };
+        let read = wire::GetInstanceRequest { instance_id: "x".into(), ..Default::default() };
         let read = client.get_instance(super::place::with_key(read, key)).await.map(drop);
         let mut make = super::place::with_key(strandline_proto::wire::CreateTaskHubRequest::default(), key);
         make.metadata_mut().insert("taskhub", hub.parse().unwrap());
@@ -97,7 +97,7 @@ async fn a_key_for_functions_starts_and_signals_those() {
     assert!(refused.message().contains("some functions only"), "{refused}");
     let mut client = place.grpc().await;
     let mut signal = async |entity: &str| {
-        let message = strandline_proto::wire::SignalEntityRequest {
+        let message = wire::SignalEntityRequest {
             instance_id: format!("@{entity}@1"),
             name: "add".to_owned(),
             ..Default::default()
@@ -110,8 +110,28 @@ async fn a_key_for_functions_starts_and_signals_those() {
     };
     assert_eq!(signal("cart").await, Ok(()));
     assert_eq!(signal("wallet").await, Err(Code::PermissionDenied));
+    // It takes the place of nothing: what is there may be an instance of another function.
+    let (all, _) = place.key(Role::Client, "*", &[]).await;
+    place.start(all.reveal(), "Refund", "over").await.unwrap();
+    let end = format!("{API}/instances/over/terminate?code={}", all.reveal());
+    assert_eq!(place.send("POST", &end, &[]).await.status, 202);
+    let statuses =
+        [wire::OrchestrationStatus::Terminated as i32, wire::OrchestrationStatus::Completed as i32];
+    let replacing = wire::CreateInstanceRequest {
+        name: "Order".to_owned(),
+        instance_id: "over".to_owned(),
+        orchestration_id_reuse_policy: Some(wire::OrchestrationIdReusePolicy {
+            replaceable_status: statuses.to_vec(),
+        }),
+        ..Default::default()
+    };
+    let refused = client.start_instance(super::place::with_key(replacing.clone(), key)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::AlreadyExists, "{refused}");
+    let path = |key: &str| format!("{API}/orchestrators/Order/over?code={key}");
+    assert_eq!(place.send("POST", &path(key), &[]).await.status, 409);
+    assert_eq!(place.send("POST", &path(all.reveal()), &[]).await.status, 202);
     // It may look at nothing, not even at what it started.
-    let read = strandline_proto::wire::GetInstanceRequest { instance_id: "1".into(), ..Default::default() };
+    let read = wire::GetInstanceRequest { instance_id: "1".into(), ..Default::default() };
     let refused = client.get_instance(super::place::with_key(read, key)).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
     let answer = place.send("POST", &format!("{API}/instances/1/terminate?code={key}"), &[]).await;

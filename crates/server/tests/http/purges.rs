@@ -32,6 +32,13 @@ async fn what_is_over_is_purged_by_when_it_began() {
     for query in ["", "createdTimeFrom=", "createdTimeFrom=yesterday", "createdTimeTo=2100-01-01"] {
         assert_eq!(purge(query).await.text(), needed, "{query}");
     }
+    // An end that can't be read is none to purge by.
+    let unread = (400, "The value of the 'createdTimeTo' parameter is no time.".to_owned());
+    for to in ["yesterday", "2100-13-01", "2100-01-01T"] {
+        assert_eq!(purge(&format!("createdTimeFrom=2019-01-01&createdTimeTo={to}")).await.text(), unread);
+    }
+    let early = "createdTimeFrom=1/1/2019%2012:00:00%20AM&createdTimeTo=1/2/2019%201:00%20PM";
+    assert_eq!(purge(early).await.empty(), 404);
     // Nothing but what is over goes, however the filter reads.
     for query in
         ["runtimeStatus=Running", "runtimeStatus=running", "runtimeStatus=Pending,7", "runtimeStatus=x"]

@@ -33,5 +33,7 @@ async fn an_event_that_was_taken_is_in_the_history() {
         late
     };
     let answers: Vec<_> = stream::iter((0..1000).map(race)).buffer_unordered(16).collect().await;
-    assert_eq!(answers.len(), 1000);
+    for both in [202, 410] {
+        assert!(answers.contains(&both), "the race was never won by {both}");
+    }
 }

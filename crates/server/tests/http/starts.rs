@@ -96,6 +96,27 @@ async fn a_start_can_wait_for_the_end() {
 }
 
 #[tokio::test]
+async fn what_ended_is_told_of_with_its_history_if_asked_to() {
+    let server = TestServer::start().await;
+    let failed = server.post("/orchestrators/Failing/f?timeout=30&showHistory=true").await;
+    assert_eq!(failed.shown(), server.get("/instances/f?showHistory=true").await.shown());
+    assert!(failed.json()["historyEvents"].is_array(), "{failed:?}");
+}
+
+#[tokio::test]
+async fn who_finds_no_place_to_wait_is_told_where_to_ask() {
+    let mut settings = Settings::default();
+    settings.limits.waits_max = 0;
+    let server = TestServer::with(settings).await;
+    let waiting = server.post("/orchestrators/Waiting/w?timeout=1000").await;
+    assert_eq!((waiting.status, &waiting.json()["id"]), (202, &json!("w")));
+    assert!(waiting.json()["statusQueryGetUri"].is_string(), "{waiting:?}");
+    server.run_out("Hello", "h").await;
+    let again = server.post("/instances/h/restart?restartWithNewInstanceId=false&timeout=1000").await;
+    assert_eq!((again.status, &again.json()["id"]), (202, &json!("h")));
+}
+
+#[tokio::test]
 async fn who_waits_for_what_is_terminated_is_told_at_once() {
     let server = TestServer::start().await;
     let waits = server.ask("POST", "/orchestrators/Waiting/w?timeout=100").send();
@@ -175,7 +196,6 @@ async fn ids_keep_what_they_are_made_of() {
         ("x@y", "x@y"),
         ("%25%32%46", "%2F"),
         ("a%26b%3Dc;d", "a&b=c;d"),
-        ("..", ".."),
     ] {
         let started = server.post(&format!("/orchestrators/Nobody/{path}")).await;
         assert_eq!((started.status, started.json()["id"].clone()), (202, json!(id)), "{path}");
@@ -192,9 +212,10 @@ async fn ids_keep_what_they_are_made_of() {
 async fn ids_that_no_instance_can_have_are_refused() {
     let server = TestServer::start().await;
     let long = "x".repeat(257);
-    for path in
-        ["@counter@a", "a%2Fb", "a%5Cb", "a%23b", "a%3Fb", "a%0Ab", "a%00", "%E2%80%AEtxt", "..%2f..", &long]
-    {
+    let steps = [".", "..", "%2E%2e"];
+    let others =
+        ["@counter@a", "a%2Fb", "a%5Cb", "a%23b", "a%3Fb", "a%0Ab", "a%00", "%E2%80%AEtxt", "..%2f..", &long];
+    for path in others.into_iter().chain(steps) {
         let refused = server.post(&format!("/orchestrators/Hello/{path}")).await;
         assert_eq!(refused.message().0, 400, "{path}");
         // Who asks for one is told that there is none.

@@ -11,7 +11,7 @@ use super::event::Event;
 use super::json::Answer;
 use super::params::Params;
 use super::problem::{Problem, ProblemType};
-use crate::service::lists::fitting;
+use crate::service::lists::{PAGE_BYTES, fitting};
 
 /// Most events of one answer, and how many there are unless said otherwise.
 const EVENTS_MAX: u64 = 1_000;
@@ -103,13 +103,13 @@ pub(super) async fn get(
     let show = |(index, event)| Event::new(index, event);
     let (events, next_from) = match window.order {
         Direction::Asc => {
-            let events = fitting(numbered.map(show), Event::bytes);
+            let events = fitting(numbered.map(show), PAGE_BYTES, Event::bytes);
             let next = from + events.len() as u64;
             (events, Some(next).filter(|next| *next < page.total as u64 && *next > from))
         }
         Direction::Desc => {
             let numbered: Vec<_> = numbered.collect();
-            let events = fitting(numbered.into_iter().rev().map(show), Event::bytes);
+            let events = fitting(numbered.into_iter().rev().map(show), PAGE_BYTES, Event::bytes);
             let next = events.last().and_then(|event| event.index().checked_sub(1));
             (events, next)
         }

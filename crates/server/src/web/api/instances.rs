@@ -115,6 +115,8 @@ pub(super) async fn start(
         None => new_instance_id(),
     };
     let replaceable = new.replaceable.into_iter().map(Into::into).collect();
+    let policy =
+        reuse::policy(replaceable).map_err(|error| Problem::body("replaceable", error.to_string()))?;
     let start = Start {
         id: id.clone(),
         name: new.name,
@@ -122,7 +124,7 @@ pub(super) async fn start(
         input,
         tags: new.tags,
         scheduled_start: new.start_at.map(|time| time.0),
-        reuse: reuse::policy(replaceable).map_err(|error| Problem::body("replaceable", error.to_string()))?,
+        reuse: reuse::by(asking.caller.principal(), policy),
         execution: ExecutionId(0),
         seed: 0,
         trace_parent: trace.parent,

@@ -51,6 +51,7 @@ pub(crate) enum ProblemType {
     InvalidBody,
     TooManyRequests,
     Unavailable,
+    OutcomeUnknown,
     Fault,
 }
 
@@ -101,6 +102,9 @@ impl ProblemType {
             }
             Self::TooManyRequests => (S::TOO_MANY_REQUESTS, "too-many-requests", "Too much is under way"),
             Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", "It is not possible now"),
+            Self::OutcomeUnknown => {
+                (S::SERVICE_UNAVAILABLE, "outcome-unknown", "Whether it was done is not known")
+            }
             Self::Fault => (S::INTERNAL_SERVER_ERROR, "fault", "The server has a fault"),
         }
     }
@@ -313,9 +317,12 @@ impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
         let kind = match error {
             CallError::NoSuchHub(_) => ProblemType::HubNotFound,
-            CallError::OutcomeUnknown | CallError::Closed | CallError::TooManyWorkers(_) => {
-                ProblemType::Unavailable
+            // Without `Retry-After`: it must not be repeated blindly.
+            CallError::OutcomeUnknown => {
+                let detail = "the hub failed before it could answer, so it may have been done or not: ask for the status first, and repeat only what was not done";
+                return Self::new(ProblemType::OutcomeUnknown, detail);
             }
+            CallError::Closed | CallError::TooManyWorkers(_) => ProblemType::Unavailable,
         };
         Self::new(kind, error.to_string())
     }
@@ -395,5 +402,15 @@ mod tests {
         let problem = Problem::from(Refusal::TooLarge { field: "input", bytes: 20, limit: 10 });
         assert_eq!(problem.kind.parts().0, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!((problem.field.as_deref(), problem.limit), (Some("input"), Some(10)));
+    }
+
+    #[test]
+    fn what_may_have_been_done_is_not_to_be_repeated_blindly() {
+        let told = |error: CallError| {
+            let response = Problem::from(error).into_response();
+            (response.status().as_u16(), response.headers().contains_key(header::RETRY_AFTER))
+        };
+        assert_eq!(told(CallError::OutcomeUnknown), (503, false));
+        assert_eq!(told(CallError::Closed), (503, true));
     }
 }

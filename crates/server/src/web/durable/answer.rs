@@ -14,6 +14,8 @@ use crate::web::body::BodyError;
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 /// When to ask again what the server could not take right now, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+/// Of a request that failed for no fault of its sender's.
+const WENT_WRONG: &str = "Something went wrong while processing your request";
 
 /// An answer that is said by its status alone.
 pub(super) fn empty(status: StatusCode) -> Response {
@@ -177,9 +179,11 @@ impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
         let status = match error {
             CallError::NoSuchHub(_) => StatusCode::NOT_FOUND,
-            CallError::OutcomeUnknown | CallError::Closed | CallError::TooManyWorkers(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
+            // It may have been carried out: nothing here must make clients repeat it by themselves.
+            CallError::OutcomeUnknown => {
+                return Self::message(StatusCode::INTERNAL_SERVER_ERROR, WENT_WRONG);
             }
+            CallError::Closed | CallError::TooManyWorkers(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::message(status, error.to_string())
     }
@@ -193,8 +197,7 @@ impl From<ListError> for Problem {
             ListError::Token(error) => Self::bad_request(format!("x-ms-continuation-token: {error}")),
             ListError::Store(error) => {
                 tracing::error!(%error, "a list could not be read");
-                let text = "Something went wrong while processing your request";
-                Self::message(StatusCode::INTERNAL_SERVER_ERROR, text)
+                Self::message(StatusCode::INTERNAL_SERVER_ERROR, WENT_WRONG)
             }
         }
     }

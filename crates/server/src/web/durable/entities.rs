@@ -12,18 +12,16 @@ use strandline_hub::query::EntityQuery;
 use strandline_hub::{Command, EntityStatus, Reply};
 use strandline_model::{EntityId, EntityOperation};
 
-use super::Call;
 use super::answer::{self, Problem};
 use super::payload::Payload;
-use super::trace;
+use super::{Call, FORBIDDEN, PAGE_BYTES, trace};
+use crate::service::lists;
 use crate::web::body::{self, BodyError};
 
 /// In a path, what stands for the empty key. Only where something is read.
 const EMPTY_KEY: &str = "$";
 /// The operation that deletes an entity's state.
 const DELETE: &str = "delete";
-/// What Durable Functions takes in no id.
-const FORBIDDEN: [char; 4] = ['/', '\\', '#', '?'];
 
 /// Sends the operation that the query names.
 pub(super) async fn signal(call: Call, body: Body) -> Result<Response, Problem> {
@@ -114,9 +112,6 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// Bytes of states after which a page is closed.
-const PAGE_BYTES: usize = 8 << 20;
-
 /// A page of entities, of one name or of all.
 pub(super) async fn list(call: Call) -> Result<Response, Problem> {
     let id_prefix = match call.segment("entity") {
@@ -134,20 +129,11 @@ pub(super) async fn list(call: Call) -> Result<Response, Problem> {
         transient: false,
     });
     let with_state = call.query.flag("fetchState").unwrap_or(false);
-    let EntityPage { mut entities, mut continuation_token } =
+    let EntityPage { entities, continuation_token } =
         call.hub.list_entities(&query, call.continuation()?, call.page_size()).await?;
-    let mut bytes = 0;
-    let fits = |entity: &&EntityStatus| {
-        bytes += entity.state.as_deref().filter(|_| with_state).map_or(0, str::len);
-        bytes <= PAGE_BYTES
-    };
-    let count = entities.iter().take_while(fits).count().max(1);
-    if count < entities.len() {
-        entities.truncate(count);
-        if let Some(last) = entities.last() {
-            continuation_token = Some(call.hub.token_after(&*query, last).await?);
-        }
-    }
-    let listed = entities.iter().filter_map(|entity| Listed::of(entity, with_state));
-    Ok(answer::page(&listed.collect::<Vec<_>>(), continuation_token))
+    let bytes = |entity: &EntityStatus| entity.state.as_deref().filter(|_| with_state).map_or(0, str::len);
+    let fit = lists::fitting(entities.iter(), PAGE_BYTES, |entity| bytes(entity));
+    let token = lists::token_behind(&call.hub, &*query, &entities, fit.len(), continuation_token).await?;
+    let listed = fit.into_iter().filter_map(|entity| Listed::of(entity, with_state));
+    Ok(answer::page(&listed.collect::<Vec<_>>(), token))
 }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 use strandline_engine::pipeline::{Answer, HistoryPage, Read};
 use strandline_engine::runtime::{CallError, Hub};
+use strandline_hub::InstanceStatus;
 use strandline_model::{ExecutionId, HistoryEvent, InstanceId};
 
 use self::event::Joiner;
@@ -53,36 +54,28 @@ enum BrokenOff {
     Replaced,
 }
 
-/// A status object with the instance's history as its last member; `None` if there is no such instance.
+/// A status object with the instance's history as its last member; `None` if the execution it is the status of
+/// is not the current one any more.
 ///
 /// `status` is the object without it, as JSON.
 pub(super) async fn with_history(
     hub: &Hub,
-    id: &InstanceId,
+    instance: &InstanceStatus,
     status: Vec<u8>,
     show: Show,
 ) -> Result<Option<Body>, CallError> {
-    // Until something is sent, an execution that takes the place of another one is no harm. To do so again
-    // and again it would have to make a long history each time.
-    let (showing, whole) = loop {
-        let Some(mut showing) = Showing::begin(hub, id, status.clone(), show).await? else { return Ok(None) };
-        let mut whole = Vec::new();
-        let begun = loop {
-            match showing.next().await {
-                Ok(Some(part)) => whole.extend_from_slice(&part),
-                Ok(None) => return Ok(Some(Body::from(whole))),
-                Err(error) => break Err(error),
-            }
-            if whole.len() >= WHOLE_BYTES {
-                break Ok(());
-            }
-        };
-        match begun {
-            Ok(()) => break (showing, Bytes::from(whole)),
-            Err(BrokenOff::Replaced) => {}
+    let Some(mut showing) = Showing::begin(hub, instance, status, show).await? else { return Ok(None) };
+    let mut whole = Vec::new();
+    while whole.len() < WHOLE_BYTES {
+        match showing.next().await {
+            Ok(Some(part)) => whole.extend_from_slice(&part),
+            Ok(None) => return Ok(Some(Body::from(whole))),
+            // Nothing was sent yet.
+            Err(BrokenOff::Replaced) => return Ok(None),
             Err(BrokenOff::Call(error)) => return Err(error),
         }
-    };
+    }
+    let whole = Bytes::from(whole);
     let rest = stream::try_unfold(showing, |mut showing| async move {
         let part = showing.next().await?;
         Ok::<_, BrokenOff>(part.map(|part| (part, showing)))
@@ -101,35 +94,29 @@ impl Showing {
     /// Reads the history a first time.
     async fn begin(
         hub: &Hub,
-        id: &InstanceId,
+        instance: &InstanceStatus,
         mut status: Vec<u8>,
         show: Show,
     ) -> Result<Option<Self>, CallError> {
         status.truncate(status.len().saturating_sub(1));
         status.extend_from_slice(b",\"historyEvents\":[");
-        // An execution that takes the place of another one must first make a history as long.
-        'anew: loop {
-            let Some(HistoryPage { execution, total, events }) = read(hub, id, 0, EVENTS).await? else {
-                return Ok(None);
-            };
-            let mut joiner = Joiner::default();
-            events.iter().for_each(|event| joiner.note(event));
-            let mut from = events.len();
-            // A short history need not be read again.
-            let window = if from == total { events.into() } else { VecDeque::new() };
-            while from < total {
-                let Some(page) = read(hub, id, from, EVENTS.min(total - from)).await? else {
-                    return Ok(None);
-                };
-                if page.execution != execution || page.events.is_empty() {
-                    continue 'anew;
-                }
-                page.events.iter().for_each(|event| joiner.note(event));
-                from += page.events.len();
-            }
-            let (hub, id, part, shown, ended) = (hub.clone(), id.clone(), status, 0, false);
-            return Ok(Some(Self { hub, id, execution, show, joiner, total, window, shown, part, ended }));
+        let (id, execution) = (&instance.id, instance.execution);
+        let page = read(hub, id, 0, EVENTS).await?.filter(|page| page.execution == execution);
+        let Some(HistoryPage { total, events, .. }) = page else { return Ok(None) };
+        let mut joiner = Joiner::default();
+        events.iter().for_each(|event| joiner.note(event));
+        let mut from = events.len();
+        // A short history need not be read again.
+        let window = if from == total { events.into() } else { VecDeque::new() };
+        while from < total {
+            let page = read(hub, id, from, EVENTS.min(total - from)).await?;
+            let page = page.filter(|page| page.execution == execution && !page.events.is_empty());
+            let Some(page) = page else { return Ok(None) };
+            page.events.iter().for_each(|event| joiner.note(event));
+            from += page.events.len();
         }
+        let (hub, id, part, shown, ended) = (hub.clone(), id.clone(), status, 0, false);
+        Ok(Some(Self { hub, id, execution, show, joiner, total, window, shown, part, ended }))
     }
 
     /// The next part of the answer; `None` after the last one.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use strandline_engine::pipeline::{Answer, Read};
@@ -10,16 +11,16 @@ use strandline_hub::InstanceStatus;
 use strandline_hub::query::InstanceQuery;
 use strandline_model::{InstanceId, RuntimeStatus};
 
-use super::Call;
 use super::answer::{self, Problem};
 use super::history::{self, Show};
 use super::status::Status;
-use super::urls;
+use super::{Call, PAGE_BYTES, urls};
+use crate::service::lists;
 
 /// When to ask again for what is not over, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
-/// Bytes of payloads after which a page is closed.
-const PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// How often a status is read again because its instance began anew while its history was read.
+const ROUNDS: usize = 16;
 
 /// The instance a call is about. An id that none can have is one that none has.
 pub(super) fn named(call: &Call) -> Result<InstanceId, Problem> {
@@ -38,13 +39,8 @@ pub(super) async fn read(call: &Call, id: &InstanceId) -> Result<Box<InstanceSta
 pub(super) async fn get(call: Call) -> Result<Response, Problem> {
     let id = named(&call)?;
     let instance = read(&call, &id).await?;
-    let show_history = call.query.flag("showHistory").unwrap_or(false);
-    let mut response = if show_history && instance.status != RuntimeStatus::Pending {
-        tell_history(&call, &instance).await?
-    } else {
-        tell(&call, &instance)
-    };
-    if !instance.status.is_terminal() {
+    let mut response = tell(&call, instance).await?;
+    if response.status() == StatusCode::ACCEPTED {
         let headers = response.headers_mut();
         headers.extend(urls::own(&call, &id).map(|url| (header::LOCATION, url)));
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);
@@ -52,18 +48,28 @@ pub(super) async fn get(call: Call) -> Result<Response, Problem> {
     Ok(response)
 }
 
-/// The answer that tells of an instance.
-pub(super) fn tell(call: &Call, instance: &InstanceStatus) -> Response {
-    answer::json(code(call, instance.status), &Status::of(instance, call.shows_input()))
-}
-
-async fn tell_history(call: &Call, instance: &InstanceStatus) -> Result<Response, Problem> {
+/// The answer that tells of an instance, with its history if that is asked for.
+pub(super) async fn tell(call: &Call, mut instance: Box<InstanceStatus>) -> Result<Response, Problem> {
+    let shows_history = call.query.flag("showHistory").unwrap_or(false);
     let input = call.shows_input();
-    let output = call.query.flag("showHistoryOutput").unwrap_or(false);
-    let status = answer::bytes(&Status::of(instance, input))?;
-    let body = history::with_history(&call.hub, &instance.id, status, Show { input, output }).await?;
-    let body = body.ok_or(Problem::Empty(StatusCode::NOT_FOUND))?;
-    Ok(answer::written(code(call, instance.status), body))
+    let show = Show { input, output: call.query.flag("showHistoryOutput").unwrap_or(false) };
+    for _ in 0..ROUNDS {
+        let status = answer::bytes(&Status::of(&instance, input))?;
+        // One that did not begin has none.
+        if !shows_history || instance.status == RuntimeStatus::Pending {
+            return Ok(answer::written(code(call, instance.status), Body::from(status)));
+        }
+        let found = tokio::select! {
+            found = history::with_history(&call.hub, &instance, status, show) => found?,
+            () = call.app.stopping.cancelled() => break,
+        };
+        if let Some(body) = found {
+            return Ok(answer::written(code(call, instance.status), body));
+        }
+        instance = read(call, &instance.id).await?;
+    }
+    let text = "The instance began anew, or the server stops, while its history was read: ask again.";
+    Err(Problem::message(StatusCode::SERVICE_UNAVAILABLE, text))
 }
 
 /// The code of an answer says what the instance does.
@@ -83,21 +89,12 @@ pub(super) async fn list(call: Call) -> Result<Response, Problem> {
         id_prefix: call.query.text("instanceIdPrefix"),
         ..InstanceQuery::default()
     });
-    let InstancePage { mut instances, mut continuation_token } =
+    let InstancePage { instances, continuation_token } =
         call.hub.list(&query, call.continuation()?, call.page_size()).await?;
     let input = call.shows_input();
-    let mut bytes = 0;
-    let fits = |instance: &&InstanceStatus| {
-        bytes += Status::weight(instance, input);
-        bytes <= PAGE_BYTES
-    };
-    let count = instances.iter().take_while(fits).count().max(1);
-    if count < instances.len() {
-        instances.truncate(count);
-        if let Some(last) = instances.last() {
-            continuation_token = Some(call.hub.token_after(&*query, last).await?);
-        }
-    }
-    let page: Vec<_> = instances.iter().map(|instance| Status::of(instance, input)).collect();
-    Ok(answer::page(&page, continuation_token))
+    let bytes = |instance: &InstanceStatus| Status::weight(instance, input);
+    let fit = lists::fitting(instances.iter(), PAGE_BYTES, |instance| bytes(instance));
+    let token = lists::token_behind(&call.hub, &*query, &instances, fit.len(), continuation_token).await?;
+    let page: Vec<_> = fit.into_iter().map(|instance| Status::of(instance, input)).collect();
+    Ok(answer::page(&page, token))
 }

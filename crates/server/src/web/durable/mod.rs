@@ -47,6 +47,11 @@ const INVOCATION_ID: &str = "x-azure-functions-invocationid";
 /// Where a list goes on: of the page that is asked for, and of the next one.
 const CONTINUATION: HeaderName = HeaderName::from_static("x-ms-continuation-token");
 
+/// Bytes of payloads after which a page is closed.
+const PAGE_BYTES: usize = 8 << 20;
+/// What Durable Functions takes in no id: it must fit a segment of a path wherever that is put together by hand.
+const FORBIDDEN: [char; 4] = ['/', '\\', '#', '?'];
+
 /// Takes what no other route of the server takes.
 pub(super) fn routes() -> Router<App> {
     Router::new().fallback(answer)

@@ -48,15 +48,20 @@ pub(super) async fn many(call: Call) -> Result<Response, Problem> {
         let text = "Please provide value for 'createdTimeFrom' parameter.";
         return Err(Problem::Text(StatusCode::BAD_REQUEST, text.to_owned()));
     };
+    // An end that can't be read must not mean that there is none.
+    let to = match (call.query.text("createdTimeTo"), call.query.time("createdTimeTo")) {
+        (_, Some(to)) => to,
+        (None, None) => call.hub.now().await?,
+        (Some(_), None) => {
+            let text = "The value of the 'createdTimeTo' parameter is no time.";
+            return Err(Problem::Text(StatusCode::BAD_REQUEST, text.to_owned()));
+        }
+    };
     let statuses = call.query.statuses("runtimeStatus");
     // A filter of which nothing can be read must not mean everything here.
     if statuses.as_ref().is_some_and(|statuses| statuses.is_empty()) {
         return purged(0);
     }
-    let to = match call.query.time("createdTimeTo") {
-        Some(to) => to,
-        None => call.hub.now().await?,
-    };
     let query = InstanceQuery {
         statuses: statuses.unwrap_or_default(),
         created_from: Some(from),

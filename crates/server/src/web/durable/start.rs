@@ -9,13 +9,12 @@ use strandline_engine::maintenance::MaintenanceError;
 use strandline_engine::pipeline::{Answer, Read};
 use strandline_hub::{InstanceStatus, Refusal, Reply, ReusePolicy, Start};
 use strandline_model::{ExecutionId, InstanceId, RuntimeStatus};
-use uuid::Uuid;
 
-use super::Call;
 use super::answer::{self, Problem};
 use super::payload::Payload;
-use super::{instances, trace, urls};
+use super::{Call, FORBIDDEN, instances, trace, urls};
 use crate::grpc::displaced;
+use crate::service::{new_instance_id, reuse};
 use crate::settings::OverridableStates;
 use crate::web::admit::Denied;
 
@@ -23,11 +22,15 @@ pub(super) async fn start(call: Call, body: Body) -> Result<Response, Problem> {
     let patience = patience(&call)?;
     let id = match call.segment("instance") {
         Some(text) => new_id(text)?,
-        None => InstanceId::trusted(Uuid::new_v4().simple().to_string()),
+        None => new_instance_id(),
     };
     let input = call.json(body).await?;
     let (trace_parent, trace_state) =
         trace::context(&call.head.headers).map(|trace| (trace.parent, trace.state)).unzip();
+    let policy = match call.app.settings.hub.overridable_existing_instance_states {
+        OverridableStates::NonRunning => ReusePolicy::replace_terminal(),
+        OverridableStates::Any => ReusePolicy::replace_any(),
+    };
     let start = Start {
         id: id.clone(),
         name: call.segment("function").unwrap_or_default().to_owned(),
@@ -35,10 +38,7 @@ pub(super) async fn start(call: Call, body: Body) -> Result<Response, Problem> {
         input,
         tags: Default::default(),
         scheduled_start: None,
-        reuse: match call.app.settings.hub.overridable_existing_instance_states {
-            OverridableStates::NonRunning => ReusePolicy::replace_terminal(),
-            OverridableStates::Any => ReusePolicy::replace_any(),
-        },
+        reuse: reuse::by(call.caller.principal(), policy),
         execution: ExecutionId(0),
         seed: 0,
         trace_parent,
@@ -64,7 +64,7 @@ pub(super) async fn restart(call: Call) -> Result<Response, Problem> {
     let id = instances::named(&call).map_err(|_| unknown())?;
     let anew = call.query.flag("restartWithNewInstanceId").unwrap_or(true);
     let (id, done) = if anew {
-        let new = InstanceId::trusted(Uuid::new_v4().simple().to_string());
+        let new = new_instance_id();
         let done = call.hub.restart_as_new(&id, &new).await;
         (new, done)
     } else {
@@ -83,9 +83,12 @@ pub(super) async fn restart(call: Call) -> Result<Response, Problem> {
     }
 }
 
-/// An id that is made over HTTP must fit a segment of a path wherever that is put together by hand.
+/// The id that is asked for. URLs would lose one that is a step in a path.
 fn new_id(text: &str) -> Result<InstanceId, Problem> {
-    if let Some(character) = text.chars().find(|c| ['/', '\\', '#', '?'].contains(c)) {
+    if [".", ".."].contains(&text) {
+        return Err(Problem::bad_request(format!("instance id {text:?} is refused: URLs can't hold it")));
+    }
+    if let Some(character) = text.chars().find(|c| FORBIDDEN.contains(c)) {
         return Err(Problem::bad_request(format!(
             "instance id holds the character {character:?}, which is refused"
         )));
@@ -113,7 +116,10 @@ async fn started(call: &Call, id: &InstanceId, patience: Option<Duration>) -> Re
         Some(instance) if instance.status == RuntimeStatus::Completed => {
             answer::json(StatusCode::OK, &Payload(instance.output()))
         }
-        Some(instance) => instances::tell(call, &instance),
+        // It was started, whatever goes wrong here.
+        Some(instance) => {
+            instances::tell(call, instance).await.unwrap_or_else(|_| urls::management(call, id))
+        }
         None => urls::management(call, id),
     })
 }
@@ -125,6 +131,8 @@ async fn ended(
     id: &InstanceId,
     patience: Duration,
 ) -> Result<Option<Box<InstanceStatus>>, Problem> {
+    // As if its time had run out.
+    let Ok(_place) = call.app.waits.try_acquire() else { return Ok(None) };
     let place = call.peer().map(|peer| peer.waits.enter());
     tokio::select! {
         answer = call.hub.read(id, Read::Ended) => Ok(match answer {
