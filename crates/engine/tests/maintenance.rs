@@ -152,3 +152,26 @@ async fn entities_are_purged_by_their_ids() {
     let page = hub.release_orphaned_locks(None).await.unwrap();
     assert_eq!((page.released, page.continuation_token), (0, None));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_goes_on_from_where_it_stopped() {
+    let (_node, hub) = hub();
+    for n in 0..5 {
+        end(&hub, &format!("over-{n}")).await;
+    }
+    let options = PurgeOptions { timeout: Some(Duration::ZERO), page_size: 2, ..PurgeOptions::default() };
+    let mut token = None;
+    let mut rounds = Vec::new();
+    loop {
+        let part = hub.purge_part(InstanceQuery::default(), options, token).await.unwrap();
+        rounds.push(part.done.purged);
+        assert_eq!(part.done.complete, part.continuation_token.is_none());
+        token = part.continuation_token;
+        if token.is_none() {
+            break;
+        }
+    }
+    assert_eq!(rounds, [2, 2, 1]);
+    let nonsense = hub.purge_part(InstanceQuery::default(), options, Some("nonsense".to_owned())).await;
+    assert!(matches!(nonsense, Err(MaintenanceError::List(_))), "{nonsense:?}");
+}

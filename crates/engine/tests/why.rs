@@ -30,6 +30,7 @@ fn instance() -> InstanceEvidence {
         state: RuntimeStatus::Running,
         created: at(-3600),
         updated: at(-600),
+        acted: Some(at(-900)),
         ended: None,
         outcome: None,
         suspended: None,
@@ -284,7 +285,7 @@ fn cases_of_waits() -> Vec<Case> {
             evidence(case_alone),
             "externalEvent",
             Info,
-            "it waits for 10m for external event \"Approval\"",
+            "it waits for 15m for external event \"Approval\"",
             "raise order-1 Approval",
         ),
         (
@@ -537,6 +538,20 @@ fn facts_have_names_that_programs_can_rely_on() {
 }
 
 #[test]
+fn waits_that_are_wide_and_mutual_are_judged_at_once() {
+    let ids: Vec<String> = (1..=40).map(|n| format!("order-{n}")).collect();
+    let mut evidence = evidence(instance());
+    for own in &ids {
+        let others = ids.iter().filter(|other| *other != own);
+        let waits = others.flat_map(|other| [child(other), lock(&format!("@seat@{other}"))]).collect();
+        evidence.instances.insert(id(own), Some(waits_for(waits)));
+        evidence.entities.insert(id(&format!("@seat@{own}")), entity(Some(own), 1, None));
+    }
+    let found = judged(&evidence);
+    assert_eq!((found.verdict.code(), found.severity), ("deadlock", Severity::Error));
+}
+
+#[test]
 fn who_is_not_there_has_no_diagnosis() {
     assert_eq!(diagnose(&evidence(instance()), &id("other")), None);
 }
@@ -582,6 +597,7 @@ fn a_history_tells_which_events_came_to_nothing() {
     assert_eq!((read.arrived["Yes"].count, read.arrived["Yes"].unused), (1, 0));
     assert_eq!((read.arrived["Yess"].unused, read.arrived["Yess"].last), (1, Some(at(8))));
     assert_eq!(read.scheduled[&1].since, at(5));
+    assert_eq!(read.acted, Some(at(6)));
     assert_eq!(read.scheduled[&1].name.as_deref(), Some("Pay"));
     assert!(!read.scheduled.contains_key(&0));
 }

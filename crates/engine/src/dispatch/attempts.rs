@@ -27,6 +27,8 @@ pub(super) struct Attempts {
 struct Attempt {
     lost: u32,
     refused: u32,
+    /// Of those refused: their answer was wrong. They count as lost, too.
+    rejected: u32,
     refused_by: Option<ConnectionId>,
     /// What was wrong with the last answer, if one was.
     problem: Option<String>,
@@ -42,7 +44,7 @@ const PROBLEM_MAX: usize = 500;
 pub struct Tries {
     /// The worker was lost, did not answer in time, or answered what can't be carried out.
     pub lost: u32,
-    /// The worker gave it back untouched, or answered what can't be carried out.
+    /// The worker gave it back untouched.
     pub refused: u32,
     /// What was wrong with the last answer.
     pub problem: Option<String>,
@@ -57,8 +59,15 @@ pub(super) enum Verdict {
 
 impl Attempts {
     fn touch(&mut self, key: ItemKey, now: Timestamp) -> &mut Attempt {
-        let fresh =
-            Attempt { lost: 0, refused: 0, refused_by: None, problem: None, not_before: None, touched: now };
+        let fresh = Attempt {
+            lost: 0,
+            refused: 0,
+            rejected: 0,
+            refused_by: None,
+            problem: None,
+            not_before: None,
+            touched: now,
+        };
         let attempt = self.items.entry(key).or_insert(fresh);
         attempt.touched = now;
         attempt
@@ -96,13 +105,15 @@ impl Attempts {
 
     /// What was wrong with the answer of a worker.
     pub(super) fn answered_wrongly(&mut self, key: ItemKey, problem: &str, now: Timestamp) {
-        self.touch(key, now).problem = Some(problem.chars().take(PROBLEM_MAX).collect());
+        let attempt = self.touch(key, now);
+        attempt.rejected += 1;
+        attempt.problem = Some(problem.chars().take(PROBLEM_MAX).collect());
     }
 
     pub(super) fn tries(&self, key: &ItemKey) -> Tries {
         self.items.get(key).map_or_else(Tries::default, |attempt| Tries {
             lost: attempt.lost,
-            refused: attempt.refused,
+            refused: attempt.refused.saturating_sub(attempt.rejected),
             problem: attempt.problem.clone(),
         })
     }

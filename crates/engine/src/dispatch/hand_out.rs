@@ -64,10 +64,7 @@ impl Dispatcher {
     /// Gives free places to who waits for them, the work that waits longest first.
     pub(super) fn fill(&mut self, kind: Kind, random: &mut dyn FnMut() -> u128) {
         while self.places.has_free(kind) {
-            let elsewhere = self.queue.heads(kind).find_map(|item| {
-                let key = item.key();
-                Some((self.choose(&item.line(), &key)?, key))
-            });
+            let elsewhere = self.next_elsewhere(kind);
             match (self.places.next(kind, elsewhere.is_some()), elsewhere) {
                 (Next::Here(seat), _) => self.orders.push(Order::Here { kind, seat }),
                 (Next::Elsewhere, Some((connection, key))) => {
@@ -78,6 +75,23 @@ impl Dispatcher {
                 _ => return,
             }
         }
+    }
+
+    /// The work that waits longest among what somebody elsewhere takes and has room for, and who gets it.
+    fn next_elsewhere(&self, kind: Kind) -> Option<(ConnectionId, ItemKey)> {
+        let chosen = |item: &Item| {
+            let key = item.key();
+            Some((self.choose(&item.line(), &key)?, key))
+        };
+        let mut with_room = self.connections.values().filter(|w| room(w, kind) > 0).peekable();
+        with_room.peek()?;
+        // Mostly the oldest of all finds somebody. There may be many names that nobody takes: those of workers
+        // are few.
+        if let Some(found) = self.queue.oldest(kind, None).and_then(chosen) {
+            return Some(found);
+        }
+        let oldest = with_room.filter_map(|w| self.queue.oldest_numbered(kind, w.profile.filters.as_ref()));
+        oldest.min_by_key(|(number, _)| *number).and_then(|(_, item)| chosen(item))
     }
 
     /// Gives a worker what waits and fits.

@@ -13,6 +13,7 @@ mod places;
 mod profile;
 mod queue;
 mod rate;
+mod redelivered;
 mod whereabouts;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,6 +26,7 @@ pub use places::{OutMax, Seat};
 pub use profile::{Filters, Slots, Versions, WorkerProfile};
 pub use queue::Line;
 pub use rate::Rate;
+pub use redelivered::Redelivered;
 pub use whereabouts::{Takers, Whereabouts};
 
 use self::attempts::{Attempts, Verdict};
@@ -312,33 +314,6 @@ pub struct ConnectedWorker {
     pub in_flight: [usize; 3],
 }
 
-/// How often work came back from workers undone, and why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Redelivered {
-    /// The worker's stream ended.
-    pub worker_lost: u64,
-    /// It was out for too long.
-    pub lease_expired: u64,
-    /// The worker gave it back.
-    pub abandoned: u64,
-    /// The answer could not be carried out.
-    pub rejected: u64,
-}
-
-impl Redelivered {
-    /// With the reasons as metrics show them.
-    pub fn by_reason(self) -> impl Iterator<Item = (&'static str, u64)> {
-        let Self { worker_lost, lease_expired, abandoned, rejected } = self;
-        [
-            ("worker_lost", worker_lost),
-            ("lease_expired", lease_expired),
-            ("abandoned", abandoned),
-            ("rejected", rejected),
-        ]
-        .into_iter()
-    }
-}
-
 /// Tokens of returned work that are remembered, so that who returns twice is told that all is well.
 const RETURNED_MAX: usize = 10_000;
 
@@ -431,8 +406,9 @@ impl Dispatcher {
             tokens.pop();
         }
         for token in tokens {
-            self.redelivered.worker_lost += 1;
-            self.lost(token, now, random);
+            if self.lost(token, now, random) {
+                self.redelivered.worker_lost += 1;
+            }
         }
     }
 
@@ -594,10 +570,9 @@ impl Dispatcher {
         if self.sabotage == Sabotage::DropAbandoned {
             return true;
         }
-        match self.give_back(lease) {
-            // The partition offers it again; until then the delay is remembered.
-            None => {}
-            Some(item) => drop(self.delayed.insert((later, item.key()), item)),
+        // Of what its partition offers again, the delay is remembered until then.
+        if let Some(item) = self.give_back(lease) {
+            self.delayed.insert((later, item.key()), item);
         }
         true
     }
@@ -711,8 +686,9 @@ impl Dispatcher {
                     }
                 }
                 None => {
-                    self.redelivered.lease_expired += 1;
-                    self.lost(token, now, random);
+                    if self.lost(token, now, random) {
+                        self.redelivered.lease_expired += 1;
+                    }
                 }
             }
         }
@@ -723,9 +699,9 @@ impl Dispatcher {
         self.attempts.sweep(now);
     }
 
-    /// A worker was lost with work, or keeps it for too long.
-    fn lost(&mut self, token: Token, now: Timestamp, random: &mut dyn FnMut() -> u128) {
-        let Some(lease) = self.end(token, random) else { return };
+    /// A worker was lost with work, or keeps it for too long. True when somebody gets it again.
+    fn lost(&mut self, token: Token, now: Timestamp, random: &mut dyn FnMut() -> u128) -> bool {
+        let Some(lease) = self.end(token, random) else { return false };
         if self.sabotage == Sabotage::AcceptOldTokens {
             self.places.take(lease.item.key().kind());
             self.leases.insert(token, lease.clone());
@@ -738,9 +714,12 @@ impl Dispatcher {
         };
         if let Verdict::Fail(reason) = verdict {
             self.fail(lease, reason);
-        } else if let Some(item) = self.give_back(lease) {
+            return false;
+        }
+        if let Some(item) = self.give_back(lease) {
             self.enqueue(item, End::Front, random);
         }
+        true
     }
 
     fn fail(&mut self, lease: Lease, reason: Poison) {

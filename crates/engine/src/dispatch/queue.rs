@@ -85,9 +85,14 @@ impl Queue {
 
     /// The oldest of a kind that these filters take.
     pub(super) fn oldest(&self, kind: Kind, filters: Option<&Filters>) -> Option<&Item> {
+        self.oldest_numbered(kind, filters).map(|(_, item)| item)
+    }
+
+    /// The oldest of a kind that these filters take, with its number: what is older has a lower one.
+    pub(super) fn oldest_numbered(&self, kind: Kind, filters: Option<&Filters>) -> Option<(i64, &Item)> {
         let Some(filters) = filters else {
             let (_, line) = self.heads.range((kind, i64::MIN)..=(kind, i64::MAX)).next()?;
-            return Some(self.waiting.get(line)?.first_key_value()?.1);
+            return self.waiting.get(line)?.first_key_value().map(|(number, item)| (*number, item));
         };
         let lines = filters.names(kind).flat_map(|name| {
             let from = Line { kind, name: name.to_owned(), version: None };
@@ -95,13 +100,7 @@ impl Queue {
         });
         let taken = lines.filter(|(line, _)| filters.take(line));
         let heads = taken.filter_map(|(_, items)| items.first_key_value());
-        heads.min_by_key(|(number, _)| **number).map(|(_, item)| item)
-    }
-
-    /// The oldest of each line of a kind, in order of arrival.
-    pub(super) fn heads(&self, kind: Kind) -> impl Iterator<Item = &Item> {
-        let lines = self.heads.range((kind, i64::MIN)..=(kind, i64::MAX));
-        lines.filter_map(|(_, line)| Some(self.waiting.get(line)?.first_key_value()?.1))
+        heads.min_by_key(|(number, _)| **number).map(|(number, item)| (*number, item))
     }
 
     /// Takes out all that is meant.

@@ -12,7 +12,7 @@ use strandline_hub::{Command, InstanceStatus, Refusal, Reply};
 use strandline_model::InstanceId;
 
 pub use clean::ReleasedLocks;
-pub use purge::{PurgeOptions, PurgeScope, Purged, PurgedInstance, only_over};
+pub use purge::{PurgeOptions, PurgeScope, Purged, PurgedInstance, PurgedPart, only_over};
 
 use crate::pipeline::{Answer, Read};
 use crate::runtime::{CallError, Hub, ListError};

@@ -68,6 +68,14 @@ pub struct Purged {
     pub not_over: u64,
 }
 
+/// What a purge did of what a query means, from some place on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurgedPart {
+    pub done: Purged,
+    /// For the rest; `None`: everything was looked at.
+    pub continuation_token: Option<String>,
+}
+
 impl Purged {
     const NOTHING: Self = Self { purged: 0, complete: true, not_over: 0 };
 
@@ -117,10 +125,25 @@ impl Hub {
         query: InstanceQuery,
         options: PurgeOptions,
     ) -> Result<Purged, MaintenanceError> {
+        Ok(self.purge_part(query, options, None).await?.done)
+    }
+
+    /// The same, beginning where a purge by the same query stopped.
+    ///
+    /// # Errors
+    /// [`MaintenanceError::List`] for a query, a token or a page size that is not possible.
+    pub async fn purge_part(
+        &self,
+        query: InstanceQuery,
+        options: PurgeOptions,
+        continuation_token: Option<String>,
+    ) -> Result<PurgedPart, MaintenanceError> {
         let end = options.timeout.map(|timeout| Instant::now() + timeout);
         let mut done = Purged::NOTHING;
-        let Some(query) = only_over(query).map(Arc::new) else { return Ok(done) };
-        let mut token: Option<String> = None;
+        let mut token = continuation_token;
+        let Some(query) = only_over(query).map(Arc::new) else {
+            return Ok(PurgedPart { done, continuation_token: None });
+        };
         loop {
             let page = self.list(&query, token.as_deref(), options.page_size).await?;
             let purges = page.instances.into_iter().map(|one| self.purge_listed(one, options.scope));
@@ -128,10 +151,11 @@ impl Hub {
             done = each.try_fold(done, |sum, one| async move { Ok(sum.and(one)) }).await?;
             token = page.continuation_token;
             if token.is_none() {
-                return Ok(done);
+                return Ok(PurgedPart { done, continuation_token: None });
             }
             if end.is_some_and(|end| Instant::now() >= end) {
-                return Ok(Purged { complete: false, ..done });
+                done.complete = false;
+                return Ok(PurgedPart { done, continuation_token: token });
             }
         }
     }

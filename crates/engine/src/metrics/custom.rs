@@ -22,6 +22,9 @@ pub const CUSTOM_SERIES_MAX: usize = 1_000;
 pub const LABELS_MAX: usize = 10;
 pub const NAME_BYTES_MAX: usize = 100;
 pub const VALUE_BYTES_MAX: usize = 200;
+/// What the names of series end in that counters and histograms have: another metric of such a name would be
+/// mistaken for one.
+const SUFFIXES: [&str; 5] = ["_total", "_count", "_sum", "_bucket", "_created"];
 
 /// Metrics that the code of users defines, by using them. Cheap to clone.
 ///
@@ -74,6 +77,8 @@ enum Problem {
         "a name has 1 to {NAME_BYTES_MAX} of A-Z a-z 0-9 _, begins with a letter, and with neither strandline_ nor process_"
     )]
     Name,
+    #[error("a name does not end in {}: series of counters and histograms do", SUFFIXES.join(", "))]
+    Suffix,
     #[error("a series has at most {LABELS_MAX} labels, each once, of 1 to {NAME_BYTES_MAX} of A-Z a-z 0-9 _")]
     Labels,
     #[error("it is a metric of another kind already")]
@@ -177,6 +182,9 @@ impl State {
     fn find(&mut self, name: &str, kind: Kind, labels: &[(&str, &str)]) -> Result<Series, Problem> {
         if !is_name(name) || name.starts_with("strandline_") || name.starts_with("process_") {
             return Err(Problem::Name);
+        }
+        if SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+            return Err(Problem::Suffix);
         }
         let mut names: Vec<_> = labels.iter().map(|(name, _)| *name).collect();
         names.sort_unstable();
@@ -283,6 +291,20 @@ mod tests {
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         text
+    }
+
+    #[test]
+    fn names_are_not_mistaken_for_series_of_others() {
+        let metrics = CustomMetrics::default();
+        metrics.counter("orders", &[]).add(1);
+        metrics.gauge("orders_total", &[]).set(7.0);
+        metrics.histogram("packing_seconds", &[]).observe(Duration::from_millis(20));
+        metrics.counter("packing_seconds_count_total", &[]).add(7);
+        metrics.gauge("packing_seconds_sum", &[]).set(7.0);
+        metrics.histogram("orders_created", &[]).observe(Duration::from_secs(7));
+        let text = text(&metrics);
+        assert!(text.contains("orders_total 1\n") && !text.contains(" 7"), "{text}");
+        assert!(!text.contains("orders_created"), "{text}");
     }
 
     #[test]

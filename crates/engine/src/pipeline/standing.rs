@@ -39,8 +39,8 @@ pub struct Standing {
 pub enum TurnStanding {
     /// There is nothing for it to do.
     NotDue,
-    /// It is about to be handed out.
-    Due,
+    /// It is about to be handed out, or waits for a place: with how many turns of its partition before it.
+    Due { ahead: usize },
     /// This process does not serve it: it was offered to workers elsewhere.
     Offered,
     /// Somebody has it: since when, of a turn.
@@ -78,7 +78,7 @@ impl<T: Ticket> Pipeline<T> {
             Some(out) => TurnStanding::Out { since: Some(out.time()) },
             None if !instance.is_ready() => TurnStanding::NotDue,
             None if self.is_offered(instance) => TurnStanding::Offered,
-            None => TurnStanding::Due,
+            None => TurnStanding::Due { ahead: self.ready.iter().position(|other| other == id).unwrap_or(0) },
         };
         let sections = instance.sections.values();
         let locks = sections.filter_map(|s| Some((s.task_id, InstanceId::trusted(s.waits_for()?))));
@@ -103,7 +103,7 @@ impl<T: Ticket> Pipeline<T> {
             () if self.batches_out.contains(id) => TurnStanding::Out { since: None },
             () if !entity.is_ready() => TurnStanding::NotDue,
             () if self.unserved_entities.values().any(|ids| ids.contains(id)) => TurnStanding::Offered,
-            () => TurnStanding::Due,
+            () => TurnStanding::Due { ahead: 0 },
         };
         Some(Box::new(EntityStanding { status: entity.snapshot(), batch }))
     }

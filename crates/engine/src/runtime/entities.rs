@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use parking_lot::Mutex;
-use strandline_model::{EntityOutcome, FailureDetails};
+use strandline_model::{EntityOutcome, FailureDetails, InstanceId};
 use tokio::runtime::Handle;
 
 use super::pool::ActivityPool;
@@ -24,6 +24,15 @@ pub(crate) struct Entities {
     state: Mutex<State>,
     pool: ActivityPool,
     limit: usize,
+}
+
+/// A batch that waits for a place in this process.
+pub(crate) struct LocalBatch {
+    /// Batches before it.
+    pub(crate) ahead: usize,
+    /// Batches that run, and how many may.
+    pub(crate) running: usize,
+    pub(crate) limit: usize,
 }
 
 #[derive(Default)]
@@ -126,6 +135,13 @@ impl Entities {
         self.state.lock().running -= 1;
         running.workers.over_here(running, Kind::Entity);
         self.start_waiting(&mut self.state.lock(), running);
+    }
+
+    /// The batch of this entity, if it did not begin.
+    pub(crate) fn waits(&self, id: &InstanceId) -> Option<LocalBatch> {
+        let state = self.state.lock();
+        let ahead = state.waiting.iter().position(|(_, dispatch)| dispatch.id == *id)?;
+        Some(LocalBatch { ahead, running: state.running, limit: self.limit })
     }
 
     /// What did not begin.

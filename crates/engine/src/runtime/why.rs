@@ -8,6 +8,7 @@ use strandline_hub::{InstanceStatus, OpenTask};
 use strandline_model::{EntityId, ExecutionId, InstanceId, RuntimeStatus};
 
 use super::activities::LocalActivity;
+use super::entities::LocalBatch;
 use super::running::Running;
 use super::{CallError, Hub, StoreProblem};
 use crate::dispatch::{ItemKey, Kind, Line, Takers, Tries, Whereabouts};
@@ -183,6 +184,7 @@ impl Look<'_> {
             state: status.status,
             created: status.created,
             updated: status.updated,
+            acted: read.acted,
             ended: status.completed(),
             outcome,
             suspended: suspended.map(|known| known.unwrap_or(unknown)),
@@ -266,16 +268,40 @@ impl Look<'_> {
     fn due(&mut self, key: ItemKey, subject: Subject, standing: TurnStanding) -> Option<Work> {
         let (whereabouts, tries) = match standing {
             TurnStanding::NotDue => return None,
-            TurnStanding::Due => (Whereabouts::Nowhere, Tries::default()),
+            TurnStanding::Due { ahead } => (self.without_place(&subject.line, ahead), Tries::default()),
             TurnStanding::Offered => self.elsewhere(&key, &subject.line),
             TurnStanding::Out { since } => match self.elsewhere(&key, &subject.line) {
                 (Whereabouts::Nowhere, tries) if self.runs_here(&subject.line) => {
-                    (Whereabouts::Here { since }, tries)
+                    let here = match &key {
+                        ItemKey::Entity(id) => self.waiting_batch(id, &subject.line),
+                        _ => None,
+                    };
+                    (here.unwrap_or(Whereabouts::Here { since }), tries)
                 }
                 found => found,
             },
         };
         Some(Work { subject, whereabouts, tries })
+    }
+
+    /// Where a turn is that nobody was given: it waits if the hub has as many out as it may.
+    fn without_place(&mut self, line: &Line, ahead: usize) -> Whereabouts {
+        let limit = self.hub.options().dispatch.out_max.of(line.kind);
+        let out = self.running.workers.look(|dispatcher| dispatcher.out(line.kind));
+        let Some(limit) = limit.filter(|limit| out >= *limit && self.runs_here(line)) else {
+            return Whereabouts::Nowhere;
+        };
+        self.evidence.takers.insert(line.clone(), taken_here(limit, out, None));
+        Whereabouts::Queued { ahead }
+    }
+
+    /// Where a batch of operations is, if it waits for a place of this process, or of the hub.
+    fn waiting_batch(&mut self, id: &InstanceId, line: &Line) -> Option<Whereabouts> {
+        let LocalBatch { ahead, running, limit } = self.running.entities.waits(id)?;
+        let of_hub = self.hub.options().dispatch.out_max.of(Kind::Entity);
+        let limit = of_hub.map_or(limit, |most| most.min(limit));
+        self.evidence.takers.insert(line.clone(), taken_here(limit, running, None));
+        Some(Whereabouts::Queued { ahead })
     }
 
     fn activity(&mut self, mut subject: Subject, execution: ExecutionId, task_id: i32) -> Work {
@@ -284,16 +310,8 @@ impl Look<'_> {
             let LocalActivity { whereabouts, running, limit, per_second } = found;
             // What waits here waits for a place of this process, or of the hub.
             let of_hub = self.hub.options().dispatch.out_max.of(Kind::Activity);
-            let takers = Takers {
-                workers: 1,
-                takers: 1,
-                slots: of_hub.map_or(limit, |most| most.min(limit)),
-                busy: running,
-                full: true,
-                per_second,
-                ..Takers::default()
-            };
-            self.evidence.takers.insert(subject.line.clone(), takers);
+            let limit = of_hub.map_or(limit, |most| most.min(limit));
+            self.evidence.takers.insert(subject.line.clone(), taken_here(limit, running, per_second));
             return Work { subject, whereabouts, tries: Tries::default() };
         }
         let (instance, execution, task_id) = key;
@@ -360,6 +378,11 @@ impl Look<'_> {
             evidence.names.insert(kind, names);
         }
     }
+}
+
+/// This process takes it, and has no place for more.
+fn taken_here(slots: usize, busy: usize, per_second: Option<f64>) -> Takers {
+    Takers { workers: 1, takers: 1, slots, busy, full: true, per_second, ..Takers::default() }
 }
 
 fn line_of(status: &InstanceStatus) -> Line {

@@ -22,6 +22,9 @@ const BUSY_ENTITY_FROM: usize = 100;
 const LONG_HISTORY_FROM: usize = 10_000;
 /// Open tasks that are told of.
 const WAITS_TOLD_MAX: usize = 20;
+/// Instances and their waits that one diagnosis looks at, the same ones on different ways counted again: waits
+/// that are wide and mutual have more ways through them than anybody can go.
+const LOOKS_MAX: u32 = 20_000;
 /// Names of events that are told of.
 const NAMES_TOLD_MAX: usize = 10;
 
@@ -68,7 +71,7 @@ pub struct Waiting {
 /// Says why an instance waits; `None`: it is not among the evidence.
 pub fn diagnose(evidence: &Evidence, id: &InstanceId) -> Option<Diagnosis> {
     let instance = evidence.instances.get(id)?.as_ref()?;
-    let mut judge = Judge { evidence, path: Vec::new() };
+    let mut judge = Judge { evidence, path: Vec::new(), left: LOOKS_MAX };
     let judged = judge.instance(id, instance);
     let mut waiting_on = judged.waits;
     let others = instance.waits_total.saturating_sub(instance.waits.len());
@@ -92,6 +95,8 @@ struct Judge<'a> {
     evidence: &'a Evidence,
     /// From the instance that was asked for to the one being looked at.
     path: Vec<InstanceId>,
+    /// How much may still be looked at.
+    left: u32,
 }
 
 /// What something comes down to.
@@ -109,7 +114,7 @@ impl Judged {
     }
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
     fn now(&self) -> Timestamp {
         self.evidence.now
     }
@@ -125,6 +130,8 @@ impl Judge<'_> {
     }
 
     fn instance(&mut self, id: &InstanceId, instance: &InstanceEvidence) -> Judged {
+        let looks = u32::try_from(instance.waits.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.left = self.left.saturating_sub(looks);
         self.path.push(id.clone());
         let judged = self.instance_on_path(instance);
         self.path.pop();
@@ -236,7 +243,7 @@ impl Judge<'_> {
         if let Some(cycle) = self.cycle(id) {
             return cycle;
         }
-        match self.evidence.instances.get(id) {
+        match self.looked_at(id) {
             Some(Some(child)) if child.ended.is_some() => {
                 // Its end is on its way.
                 self.here(Verdict::Progressing, Severity::Ok, child.ended)
@@ -298,7 +305,7 @@ impl Judge<'_> {
             let (entity, holder) = (entity.clone(), holder.clone());
             Verdict::EntityLock { entity, holder, holder_waits }
         };
-        match self.evidence.instances.get(holder) {
+        match self.looked_at(holder) {
             Some(Some(instance)) if instance.ended.is_none() => {
                 let judged = self.instance(holder, instance);
                 if matches!(judged.verdict, Verdict::Deadlock { .. }) {
@@ -331,6 +338,12 @@ impl Judge<'_> {
             return self.here(verdict, Severity::Warning, since);
         }
         judged
+    }
+
+    /// What is known of an instance; `None`: it is not looked at, or not again.
+    fn looked_at(&self, id: &InstanceId) -> Option<Option<&'a InstanceEvidence>> {
+        let known = self.evidence.instances.get(id).filter(|_| self.left > 0)?;
+        Some(known.as_ref())
     }
 
     /// What is waited for waits for an instance on the path.
@@ -455,7 +468,7 @@ impl Judge<'_> {
         let others = others.into_iter().map(|(name, arrived)| (name, arrived.count)).collect();
         let name = told.join(", ");
         let verdict = Verdict::ExternalEvent { awaited: told, misspelt, others, deadline: timers.min() };
-        let judged = self.here(verdict, severity, Some(instance.updated));
+        let judged = self.here(verdict, severity, instance.acted);
         Some(waiting(WaitKind::ExternalEvent, &name, judged))
     }
 }

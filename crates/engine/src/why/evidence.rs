@@ -34,6 +34,8 @@ pub struct InstanceEvidence {
     pub state: RuntimeStatus,
     pub created: Timestamp,
     pub updated: Timestamp,
+    /// When its code last did something but look at events that came; `None`: not known.
+    pub acted: Option<Timestamp>,
     /// When it ended.
     pub ended: Option<Timestamp>,
     /// The failure it ended with, on one line; or the reason of its termination.

@@ -19,6 +19,7 @@ pub struct Brief {
 
 #[derive(Clone, Debug)]
 enum BriefKind {
+    Begins,
     TurnBegins,
     TurnEnds,
     /// An action of this name, if it has one; an activity also in a version.
@@ -48,6 +49,7 @@ impl Brief {
             error: failure.map(error_line),
         };
         let kind = match event.kind() {
+            EventKind::ExecutionStarted(_) => BriefKind::Begins,
             EventKind::OrchestratorStarted(_) => BriefKind::TurnBegins,
             EventKind::OrchestratorCompleted(_) => BriefKind::TurnEnds,
             EventKind::TaskScheduled(e) => action(Some(&e.name), e.version.as_ref()),
@@ -104,6 +106,8 @@ pub struct Projection {
     pub scheduled: BTreeMap<i32, Scheduled>,
     pub arrived: BTreeMap<String, Arrived>,
     pub suspension: Option<Suspension>,
+    /// When the code began, or a turn ended in which it did something but look at events that came.
+    pub acted: Option<Timestamp>,
     /// What timers wait to do again, by the timers' ids.
     pub retries: BTreeMap<i32, Retry>,
 }
@@ -125,10 +129,13 @@ impl Projection {
         let mut turn = Turn::default();
         for event in events {
             match &event.kind {
+                BriefKind::Begins => read.acted = Some(event.time),
                 BriefKind::TurnBegins => turn = Turn::default(),
                 BriefKind::TurnEnds => {
                     // Nothing but events came, and the code did nothing about them.
-                    if !turn.is_more {
+                    if turn.is_more {
+                        read.acted = Some(event.time);
+                    } else {
                         for name in std::mem::take(&mut turn.raised) {
                             read.arrived.entry(name).or_default().unused += 1;
                         }

@@ -35,6 +35,23 @@ fn what_loses_its_workers_fails() {
     assert_eq!(reason(&die(&mut bench, 10)), Some(&Poison::LosesWorkers { deliveries: 3 }));
     bench.connect(takes_all());
     assert!(bench.orders().is_empty(), "it is over");
+    assert_eq!(bench.dispatcher.redelivered().worker_lost, 2, "what fails is not handed out again");
+}
+
+#[test]
+fn a_wrong_answer_counts_once() {
+    let mut bench = three_at_most();
+    let item = activity("i", 1, "greet", None, None);
+    let key = item.key();
+    bench.offer(item);
+    bench.connect(takes_all());
+    let (_, _, token) = bench.sends().remove(0);
+    assert!(bench.reject(token));
+    bench.pass(60 * SECOND);
+    let (_, _, token) = bench.sends().remove(0);
+    assert!(bench.abandon(token));
+    let tries = bench.dispatcher.tries(&key);
+    assert_eq!((tries.lost, tries.refused, tries.problem.as_deref()), (1, 1, Some("nonsense")));
 }
 
 #[test]
