@@ -95,6 +95,8 @@ async fn all(
     let mut list = printer.list();
     let mut examined = 0_u64;
     let mut token = None;
+    // A page has more than fits.
+    let mut is_cut = false;
     loop {
         let request = management::ListStuckRequest {
             filter: Some(filter.clone()),
@@ -105,7 +107,9 @@ async fn all(
         let page = connection.call(connection.management().list_stuck(request)).await?;
         examined += u64::from(page.examined);
         let items: Vec<_> = page.diagnoses.into_iter().map(Diagnosis::from).collect();
-        list.page(items.get(..items.len().min(limit - list.printed())).unwrap_or_default())?;
+        let fitting = items.get(..limit - list.printed());
+        is_cut |= fitting.is_some_and(|fitting| fitting.len() < items.len());
+        list.page(fitting.unwrap_or(&items))?;
         token = page.continuation_token;
         if token.is_none() || list.printed() >= limit {
             break;
@@ -116,6 +120,11 @@ async fn all(
     if matches!(printer.format, Format::Table | Format::Wide) {
         let (examined, hub) = (grouped(examined), &connection.hub);
         match (printed, token) {
+            _ if is_cut => {
+                printer.note(format_args!(
+                    "{printed} of the newest {examined}, and more are stuck: --limit N shows more"
+                ));
+            }
             (0, _) => printer.note(format_args!("none of {examined} instances in task hub {hub:?} is stuck")),
             (_, None) => printer.note(format_args!("{printed} of {examined} that are not over")),
             (_, Some(_)) => {

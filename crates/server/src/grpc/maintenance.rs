@@ -15,7 +15,7 @@ use super::error::status;
 use super::instances::instance_id;
 use super::queries::read_status;
 use super::{TaskHubService, pages};
-use crate::service::{IDS_MAX, new_instance_id, purge};
+use crate::service::{IDS_MAX, new_instance_id};
 
 impl TaskHubService {
     /// `isComplete` is false when the time ran out before all that is over was found; what is not over, or
@@ -42,8 +42,8 @@ impl TaskHubService {
                     ..InstanceQuery::default()
                 };
                 let options = PurgeOptions { scope, timeout, ..PurgeOptions::default() };
-                let slice = purge::slice(&hub, query, options).await.map_err(status)?;
-                (slice.done.purged, slice.complete)
+                let part = hub.purge_part(query, options, None).await.map_err(status)?;
+                (part.done.purged, part.continuation_token.is_none())
             }
             None => {
                 let text = "PurgeInstancesRequest: give instanceId, instanceBatch or purgeInstanceFilter";

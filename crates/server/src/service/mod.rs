@@ -1,7 +1,6 @@
 //! What the front ends of a server, gRPC and HTTP, do alike.
 
 pub(crate) mod lists;
-pub(crate) mod purge;
 pub(crate) mod reuse;
 pub(crate) mod workers;
 

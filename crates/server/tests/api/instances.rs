@@ -196,6 +196,12 @@ async fn histories_are_read_from_both_ends() {
     }
     let after = server.get("/instances/f/history?from=1000").await.json(200);
     assert_eq!(after["events"], json!([]));
+    for order in ["asc", "desc"] {
+        let path = format!("/instances/f/history?order={order}&from={}", u64::MAX);
+        let part = server.get(&path).await.json(200);
+        assert_eq!(part["events"].as_array().unwrap().is_empty(), order == "asc", "{part}");
+        assert_eq!(part.get("nextFrom"), None, "{part}");
+    }
     let other = server.get(&format!("/instances/f/history?executionId={:032x}", 1)).await;
     assert_eq!(other.problem(), (410, "execution-over".to_owned()));
     assert_eq!(server.get("/instances/f/history?executionId=x").await.problem().0, 400);

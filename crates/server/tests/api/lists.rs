@@ -119,6 +119,7 @@ async fn many_are_purged_but_only_what_is_over() {
     assert_eq!(server.delete("/instances?all=true").await.json(200), purged(1));
     assert_eq!(all(&server, "").await, ["a-3"]);
     assert_eq!(server.delete("/instances?all=true&timeout=0").await.problem().0, 400);
+    assert_eq!(server.delete("/instances?all=true&token=nonsense").await.problem().0, 400);
 
     server.echoed(&["c-1"]).await;
     let listed = json!({"instanceIds": ["c-1", "a-3", "nobody"]});

@@ -29,6 +29,16 @@ async fn what_is_not_in_the_document_is_refused_with_a_hint() {
         assert_eq!((refused.status, &problem["field"]), (400, &json!(field)), "{path}: {problem}");
         assert!(problem["detail"].as_str().unwrap().contains(hint), "{path}: {problem}");
     }
+    let long = "x".repeat(300);
+    for (path, field) in [
+        (format!("/instances/x/events/{long}"), "name"),
+        (format!("/entities/@counter@a/signals?operation={long}"), "operation"),
+    ] {
+        let refused = server.ask("POST", &path).send().await;
+        let problem = refused.problem_document();
+        assert_eq!((refused.status, &problem["field"]), (400, &json!(field)), "{problem}");
+        assert_eq!(problem["limit"], json!(256), "{problem}");
+    }
     for (body, field, hint) in [
         (json!({"name": "Echo", "instanceid": "a"}), "instanceid", "did you mean \"instanceId\"?"),
         (json!({"nome": "Echo"}), "nome", "did you mean \"name\"?"),

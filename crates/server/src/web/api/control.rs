@@ -82,7 +82,8 @@ pub(super) async fn raise(
     EventName(name): EventName,
     PayloadBody(input): PayloadBody,
 ) -> Result<StatusCode, Problem> {
-    tell(&at, &id, Command::RaiseEvent { id: id.clone(), name, input }).await
+    let told = tell(&at, &id, Command::RaiseEvent { id: id.clone(), name, input }).await;
+    told.map_err(|problem| problem.of_parameter("name"))
 }
 
 /// Ends an instance.

@@ -232,7 +232,7 @@ pub(super) async fn signal(
     };
     let target = id.instance_id();
     match at.hub.command(&target, Command::SignalEntity { id: target.clone(), operation }).await? {
-        Reply::Refused(refusal) => Err(refusal.into()),
+        Reply::Refused(refusal) => Err(Problem::from(refusal).of_parameter("operation")),
         _ => Ok((StatusCode::ACCEPTED, Answer(Signaled { request_id }))),
     }
 }

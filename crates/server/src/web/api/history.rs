@@ -84,27 +84,35 @@ pub(super) async fn get(
         }
         None => None,
     };
-    let (from, max) = match window.order {
-        Direction::Asc => (window.from.unwrap_or(0), limit),
+    let (from, page) = match window.order {
+        Direction::Asc => {
+            let from = window.from.unwrap_or(0);
+            (from, read(&at, &id, from, limit).await?)
+        }
         Direction::Desc => {
-            let last = read(&at, &id, 0, 0).await?.total as u64;
+            let whole = read(&at, &id, 0, 0).await?;
+            let last = whole.total as u64;
             // Behind the window.
             let end = window.from.map_or(last, |from| from.saturating_add(1).min(last));
             let from = end.saturating_sub(limit);
-            (from, end - from)
+            let page = read(&at, &id, from, end - from).await?;
+            // What was counted is the history of another execution.
+            if page.execution != whole.execution {
+                return Err(over());
+            }
+            (from, page)
         }
     };
-    let page = read(&at, &id, from, max).await?;
     if execution.is_some_and(|execution| execution != page.execution) {
-        let detail = "this execution is not the instance's current one any more: read its history anew";
-        return Err(Problem::new(ProblemType::ExecutionOver, detail).at("executionId"));
+        return Err(over());
     }
-    let numbered = (from..).zip(&page.events).map(|(index, event)| (index, &**event));
+    let numbered = page.events.iter().enumerate();
+    let numbered = numbered.map(|(n, event)| (from.saturating_add(n as u64), &**event));
     let show = |(index, event)| Event::new(index, event);
     let (events, next_from) = match window.order {
         Direction::Asc => {
             let events = fitting(numbered.map(show), PAGE_BYTES, Event::bytes);
-            let next = from + events.len() as u64;
+            let next = from.saturating_add(events.len() as u64);
             (events, Some(next).filter(|next| *next < page.total as u64 && *next > from))
         }
         Direction::Desc => {
@@ -121,6 +129,11 @@ pub(super) async fn get(
         events,
         next_from,
     }))
+}
+
+fn over() -> Problem {
+    let detail = "this execution is not the instance's current one any more: read its history anew";
+    Problem::new(ProblemType::ExecutionOver, detail).at("executionId")
 }
 
 async fn read(at: &In<Read>, id: &InstanceId, from: u64, max: u64) -> Result<HistoryPage, Problem> {

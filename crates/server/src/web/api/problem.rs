@@ -170,6 +170,13 @@ impl Problem {
         self
     }
 
+    /// The same, where a field of this name is no field of the body but a parameter of the path or the query.
+    pub(super) fn of_parameter(self, name: &str) -> Self {
+        let is_meant = self.kind == ProblemType::InvalidBody && self.field.as_deref() == Some(name);
+        let kind = if is_meant { ProblemType::InvalidRequest } else { self.kind };
+        Self { kind, ..self }
+    }
+
     pub(crate) fn limited_to(mut self, limit: usize) -> Self {
         self.limit = u64::try_from(limit).ok();
         self
@@ -223,7 +230,10 @@ impl From<HubsError> for Problem {
             HubsError::NotFound(_) => Self::new(ProblemType::HubNotFound, text),
             HubsError::Exists(_) => Self::new(ProblemType::HubExists, text),
             HubsError::Name(_) => Self::parameter("hub", text).limited_to(strandline_store::HUB_NAME_MAX),
-            HubsError::Failed(_) => Self::new(ProblemType::Unavailable, text),
+            HubsError::Failed(error) => {
+                tracing::error!(error, "a task hub can't be opened");
+                Self::new(ProblemType::Unavailable, "the task hub can't be opened: see the server's log")
+            }
         }
     }
 }

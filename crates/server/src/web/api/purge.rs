@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use strandline_engine::maintenance::{PurgeOptions, PurgeScope, only_over};
+use strandline_engine::maintenance::{PurgeOptions, PurgeScope, Purged as Done, PurgedPart, only_over};
 use strandline_hub::Refusal;
 use strandline_hub::query::InstanceQuery;
 use strandline_model::InstanceId;
@@ -15,7 +15,7 @@ use super::filter::Filter;
 use super::json::{Answer, Json};
 use super::params::{NoParams, Params, TwoParams};
 use super::problem::{Problem, ProblemType};
-use crate::service::{IDS_MAX, purge};
+use crate::service::IDS_MAX;
 
 /// The longest that one request purges, and how long it does unless said otherwise.
 const SLICE_SECONDS_MAX: u64 = 60;
@@ -44,6 +44,8 @@ pub(super) struct Slice {
     /// How many seconds it may take; 10 unless said otherwise. What is left is for the next request.
     #[param(minimum = 1, maximum = 60)]
     timeout: Option<u64>,
+    /// The `nextToken` of the answer before, to go on from there.
+    token: Option<String>,
 }
 
 fn scope(recursive: bool) -> PurgeScope {
@@ -58,8 +60,11 @@ pub(super) struct Purged {
     purged: u64,
     /// Instances that were meant and remain: they, or with `recursive` one below them, are not over.
     not_over: u64,
-    /// All that was meant was looked at. If not, the same request goes on.
+    /// All that was meant was looked at. If not, the same request goes on, with `nextToken` from there.
     complete: bool,
+    /// For the rest; absent when everything was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
 }
 
 /// Removes an instance that is over, with its history. It can't be brought back.
@@ -83,7 +88,7 @@ pub(super) async fn one(
         }
         (_, Some((_, status))) => Err(Refusal::NotOver { status }.into()),
         (0, None) => Err(Refusal::NotFound.into()),
-        (purged, None) => Ok(Answer(Purged { purged, not_over: 0, complete: true })),
+        (purged, None) => Ok(Answer(Purged { purged, not_over: 0, complete: true, next_token: None })),
     }
 }
 
@@ -110,12 +115,14 @@ pub(super) async fn many(
             Some(query) => at.hub.count(&Arc::new(query)).await?,
             None => 0,
         };
-        return Ok(Answer(Purged { purged, not_over: 0, complete: true }));
+        return Ok(Answer(Purged { purged, not_over: 0, complete: true, next_token: None }));
     }
     let timeout = Some(Duration::from_secs(seconds));
     let options = PurgeOptions { scope: scope(slice.recursive), timeout, ..PurgeOptions::default() };
-    let purge::Slice { done, complete } = purge::slice(&at.hub, query, options).await?;
-    Ok(Answer(Purged { purged: done.purged, not_over: done.not_over, complete }))
+    let PurgedPart { done, continuation_token } = at.hub.purge_part(query, options, slice.token).await?;
+    let complete = continuation_token.is_none();
+    let Done { purged, not_over, .. } = done;
+    Ok(Answer(Purged { purged, not_over, complete, next_token: continuation_token }))
 }
 
 /// Instances to remove.
@@ -140,7 +147,7 @@ pub(super) async fn listed(
 ) -> Result<Answer<Purged>, Problem> {
     let ids = read_ids(&instance_ids)?;
     let done = at.hub.purge_ids(ids, scope(recursive)).await?;
-    Ok(Answer(Purged { purged: done.purged, not_over: done.not_over, complete: true }))
+    Ok(Answer(Purged { purged: done.purged, not_over: done.not_over, complete: true, next_token: None }))
 }
 
 /// Instances to end.
