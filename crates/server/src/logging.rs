@@ -100,7 +100,11 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
     for part in level.split(',').map(str::trim) {
         let (target, level) = part.split_once('=').unwrap_or(("", part));
         level.trim().parse::<LevelFilter>().map_err(|_| wrong())?;
-        let crate_of = target.split("::").next().unwrap_or_default();
+        // Directives for spans would go before those for the crates below.
+        if target.contains(['[', '{']) {
+            return Err(wrong());
+        }
+        let crate_of = target.trim().split(':').next().unwrap_or_default();
         if !CONNECTIONS.contains(&crate_of) {
             kept.push(part.to_owned());
         }
@@ -130,10 +134,12 @@ mod tests {
         for level in ["warn", "info,strandline::lifecycle=debug", "off", "trace"] {
             assert!(filter(level).is_ok(), "{level}");
         }
-        for level in ["", " ", "loud", "a=b=c", "a[b]", &"a".repeat(10_000)] {
+        for level in ["", " ", "loud", "a=b=c", "a[b]", "h2[x]=trace", "h2[{y}]=trace", &"a".repeat(10_000)] {
             assert!(matches!(filter(level), Err(LogError::Filter(_))), "{level}");
         }
-        let shown = filter("trace,h2::codec=trace").map(|filter| filter.to_string()).unwrap_or_default();
-        assert!(shown.contains("h2=warn") && !shown.contains("codec"), "{shown}");
+        for level in ["trace,h2::codec=trace", "h2:=trace"] {
+            let shown = filter(level).map(|filter| filter.to_string()).unwrap_or_default();
+            assert!(shown.contains("h2=warn") && !shown.contains("h2:"), "{shown}");
+        }
     }
 }

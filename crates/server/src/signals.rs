@@ -29,6 +29,18 @@ pub(super) fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
     Ok(async move { signals.next().await })
 }
 
+/// What is opened, unless a signal comes first. Then the process ends at once, which harms nothing: a crash is
+/// safe, and opening may take long.
+pub(super) async fn unless_stopped<T>(
+    stop: &mut (impl Future<Output = ()> + Unpin),
+    opening: impl Future<Output = T>,
+) -> T {
+    tokio::select! {
+        opened = opening => opened,
+        () = stop => std::process::exit(0),
+    }
+}
+
 /// From now on a signal ends the process at once, which harms nothing: a crash is safe.
 pub(super) fn exit_at_the_second() {
     if let Ok(mut signals) = Signals::listen() {

@@ -61,7 +61,8 @@ pub(crate) struct Credential {
 impl Caller {
     pub(super) fn new(access: Access, principal: Principal, key: Option<&str>) -> Self {
         let keep = access.0.links.as_ref().is_some_and(|links| links.urls == ManagementUrls::CallersKey);
-        let held = matches!(principal.who(), Who::Holder(_));
+        // A key that is for some functions opens no management URL: a signature does.
+        let held = matches!(principal.who(), Who::Holder(entry) if entry.functions.is_none());
         let key = key.filter(|_| keep && held).map(|key| Shown(Arc::new(Zeroizing::new(key.to_owned()))));
         Self { access, principal, key }
     }

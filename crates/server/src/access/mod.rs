@@ -72,6 +72,7 @@ pub use layer::{AccessLayer, FindPeer, Guarded};
 pub(crate) use links::SIGNATURE;
 pub use principal::Principal;
 pub use tokens::TokensError;
+pub(crate) use tokens::check as check_issuer;
 
 /// The query parameter of a URL that a key stands in.
 pub(crate) const KEY: &str = "code";

@@ -125,6 +125,7 @@ fn settle(layers: Vec<(Layer, Vec<Fault>)>) -> Result<Settings, ConfigError> {
 fn misfit(path: &str, said: &Said) -> Option<Fault> {
     let fault = |what| Some(Fault { source_of_it: said.source.clone(), what });
     if let Some((expected, found)) = Keys::all().key(path).and_then(|key| key.misfit(&said.value)) {
+        let found = if is_near_secrets(path) { format!("a {}", said.value.type_str()) } else { found };
         return fault(What::Form { key: path.to_owned(), expected, found });
     }
     read(std::iter::once((&path.to_owned(), said))).err().and_then(|faults| faults.into_iter().next())
@@ -150,6 +151,31 @@ fn read<'a>(said: impl Iterator<Item = (&'a String, &'a Said)> + Clone) -> Resul
         let found = said.clone().find(|(path, _)| within(path));
         let source_of_it = found.map_or(Source::Default, |(_, said)| said.source.clone());
         let reason = error.into_inner().message().trim_end().to_owned();
-        vec![Fault { source_of_it, what: What::Value { key: at, reason } }]
+        let what = match found.filter(|(path, _)| is_near_secrets(path)) {
+            Some((path, said)) => near_secrets(path, &said.value, within, &reason),
+            None => What::Value { key: at.clone(), reason },
+        };
+        vec![Fault { source_of_it, what }]
     })
+}
+
+/// Whether somebody may have written a secret here, where the place of it belongs.
+fn is_near_secrets(path: &str) -> bool {
+    ["call_http.secrets", "call_http.tokens"].contains(&path)
+}
+
+/// What is wrong there, without anything that was written but the name of an entry.
+fn near_secrets(path: &str, said: &toml::Value, within: impl Fn(&str) -> bool, reason: &str) -> What {
+    let entries = said.as_table().into_iter().flatten();
+    // What stands for no table may be a name that was written for a secret, and the other way round.
+    let mut names = entries.filter(|(_, entry)| entry.is_table()).map(|(name, _)| format!("{path}.{name}"));
+    let key = names.find(|path| within(path)).unwrap_or_else(|| path.to_owned());
+    let reason = match reason {
+        // Of ours.
+        missing if missing.starts_with("missing field ") => missing.to_owned(),
+        _ => {
+            "this is not what `strandline config schema` says; it is not shown, it may be a secret".to_owned()
+        }
+    };
+    What::Value { key, reason }
 }

@@ -22,8 +22,9 @@ use crate::access::{Access, Bind, Purpose, check_bind};
 use crate::config::{ConfigArgs, ConfigError, Scope, ServerFlags};
 use crate::exit::Failure;
 use crate::hubs::UnknownHub;
+use crate::logging;
 use crate::serve::{Reflection, Server, ServerOptions, bind};
-use crate::settings::{Settings, Source};
+use crate::settings::{Auth, Settings, Source, Tls};
 use crate::signals;
 use crate::traces::Traces;
 
@@ -50,7 +51,7 @@ pub(crate) struct Args {
     /// Runs the samples anew, whatever became of them before.
     #[arg(long, requires = "demo")]
     fresh: bool,
-    /// What is said of keys, TLS and `insecure` counts for `strandline serve` only.
+    /// What is said of keys, tokens, TLS, `metrics_listen` and `insecure` counts for `strandline serve` only.
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -62,7 +63,8 @@ const PORTS: [u16; 3] = [7071, 4001, 8080];
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let Args { demo, dir, once, listen, otlp, fresh, config } = args;
     let flags = ServerFlags { dir, listen, ..ServerFlags::default() };
-    let settings = config.load(flags, Scope::Development).map_err(ConfigError::into_failure)?;
+    let mut settings = config.load(flags, Scope::Development).map_err(ConfigError::into_failure)?;
+    (settings.tls, settings.auth, settings.server.metrics_listen) = (Tls::default(), Auth::default(), None);
     Ok(open(Plan { demo, once, otlp, fresh }, settings).await?)
 }
 
@@ -77,10 +79,12 @@ struct Plan {
 async fn open(plan: Plan, settings: Settings) -> anyhow::Result<()> {
     let Plan { demo, once, otlp, fresh } = plan;
     let dir = settings.server.dir.clone();
-    let stop = signals::asked_to_stop()?;
+    let mut stop = std::pin::pin!(signals::asked_to_stop()?);
+    logging::configure(&settings.log)?;
+    let grace = settings.shutdown.grace;
     let board = Board::new();
     let traces = otlp.as_deref().map(Traces::export_to).transpose()?;
-    let hub = match open_hub(&settings).await {
+    let hub = match signals::unless_stopped(&mut stop, open_hub(&settings)).await {
         Ok(hub) => hub,
         Err(error) => anyhow::bail!("{error:#} (--dir PATH names another directory)"),
     };
@@ -89,7 +93,11 @@ async fn open(plan: Plan, settings: Settings) -> anyhow::Result<()> {
         settings.hub.name,
         dir.display()
     ));
-    let server = if once { None } else { Some(serve(&hub, &board, settings).await?) };
+    let server = if once {
+        None
+    } else {
+        Some(signals::unless_stopped(&mut stop, serve(&hub, &board, settings)).await?)
+    };
     let offers = server.as_ref().and_then(|server| Offers::at(server.addresses()));
     if let Some(offers) = &offers {
         offers.tell(&board);
@@ -113,7 +121,7 @@ async fn open(plan: Plan, settings: Settings) -> anyhow::Result<()> {
     if let Some(server) = server {
         server.stop().await;
     }
-    let closed = hub.close().await;
+    let closed = hub.directory().close_within(grace).await;
     if let Some(traces) = traces {
         traces.close().await;
     }
@@ -121,7 +129,8 @@ async fn open(plan: Plan, settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn open_hub(settings: &Settings) -> strandline::Result<TaskHub> {
-    let directory = settings.hub.directory(&settings.server.dir).open().await?;
+    let directory =
+        settings.hub.directory(&settings.server.dir).log_payloads(settings.log.payloads).open().await?;
     directory.hub(&settings.hub.name).await
 }
 

@@ -59,16 +59,13 @@ fn durations() -> Histogram {
 /// What is none of ours.
 const OTHER: &str = "other";
 /// Routes as labels show them: a path, or what paths below it begin with. Where several fit, the first counts.
-const ROUTES: [&str; 13] = [
+const ROUTES: [&str; 10] = [
     "/livez",
     "/readyz",
     "/startupz",
     "/version",
     "/metrics",
     "/api/v1/hubs",
-    "/api/v1/instances",
-    "/api/v1/entities",
-    "/api/v1/workers",
     "/api/v1/settings",
     "/api/v1/log",
     "/api/v1",

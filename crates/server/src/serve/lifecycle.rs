@@ -41,10 +41,14 @@ pub(super) async fn until_stopped(
 async fn keep_watchdog(directory: &DataDirectory) {
     let Some(within) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
     loop {
-        if directory.node().stuck_drivers(within / 4).await == 0 {
+        let pause = if directory.node().stuck_drivers(within / 4).await == 0 {
             tell(&[NotifyState::Watchdog]);
-        }
-        tokio::time::sleep(within / 2).await;
+            within / 2
+        } else {
+            // There is time for it to go on before the service manager ends the process.
+            within / 20
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -37,12 +37,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
-    let stop = signals::asked_to_stop()?;
+    let mut stop = std::pin::pin!(signals::asked_to_stop()?);
     logging::configure(&settings.log)?;
     let grace = settings.shutdown.grace;
     let ServerSettings { dir, listen, create_hubs, keys: _, insecure, .. } = settings.server.clone();
     let directory = settings.hub.directory(&dir).log_payloads(settings.log.payloads);
-    let directory = match directory.open().await {
+    let directory = match signals::unless_stopped(&mut stop, directory.open()).await {
         Ok(directory) => directory,
         Err(error) => anyhow::bail!("{error:#} (--dir PATH names another directory)"),
     };
@@ -61,7 +61,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         listeners.push(bind(at).await?);
     }
     let options = ServerOptions { unknown, reflection: Reflection::Off, access, settings };
-    let server = Server::start(directory.clone(), listeners, options).await?;
+    let starting = Server::start(directory.clone(), listeners, options);
+    let server = signals::unless_stopped(&mut stop, starting).await?;
     for address in server.addresses() {
         println!("listening on {address}");
     }

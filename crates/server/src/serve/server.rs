@@ -74,6 +74,9 @@ impl Server {
         let mut serving = Vec::new();
         if let Some(at) = app.settings.server.metrics_listen {
             // Whoever scrapes from inside the network seldom has the certificates.
+            if !at.ip().to_canonical().is_loopback() {
+                tracing::warn!(%at, "metrics are shown without keys to whoever reaches server.metrics_listen");
+            }
             let plain = Ports { limits: ports.limits.clone(), encryption: None };
             let routes = web::ops::monitoring(app.clone());
             let listeners = vec![listen::bind(at).await?];

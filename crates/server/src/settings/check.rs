@@ -4,11 +4,15 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use strandline_store::{HUB_NAME_MAX, HUB_PARTITIONS_MAX, is_hub_name};
+use url::Url;
 
-use super::Settings;
+use super::{Jwt, Settings};
+use crate::access::{TokensError, check_issuer};
 
 /// Levels of nesting that the JSON parser takes.
 const JSON_DEPTH_MAX: usize = 128;
+/// Who stops a server does not wait longer, and points in time can't be as far away as one likes.
+const GRACE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Orchestrators wait no shorter and no longer between two looks at a job.
 const ASYNC_REQUEST_SLEEPS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
@@ -27,7 +31,7 @@ impl Settings {
     /// All settings that can't be as they are.
     pub fn check(&self) -> Vec<Impossible> {
         let Self { server, limits, auth, tls, hub, call_http, log, .. } = self;
-        let rules: [(&'static str, bool, &dyn Fn() -> String); 9] = [
+        let rules: [(&'static str, bool, &dyn Fn() -> String); 12] = [
             ("server.listen", !server.listen.is_empty(), &|| "must name at least one address".to_owned()),
             ("log.level", crate::logging::is_filter(&log.level), &|| {
                 "must be error, warn, info, debug, trace or off, or a list like info,TARGET=LEVEL".to_owned()
@@ -55,6 +59,13 @@ impl Settings {
             ("tls.certificate", tls.key.is_none() || tls.certificate.is_some(), &|| {
                 "must be given with tls.key".to_owned()
             }),
+            ("tls.client_ca", tls.client_ca.is_none() || tls.certificate.is_some(), &|| {
+                "must be given with tls.certificate".to_owned()
+            }),
+            ("http.public_url", self.http.public_url.as_ref().is_none_or(is_base), &|| {
+                "must begin with http:// or https://, without query and fragment".to_owned()
+            }),
+            ("shutdown.grace", self.shutdown.grace <= GRACE_MAX, &|| "must be at most 1h".to_owned()),
         ];
         let broken = rules.into_iter().filter(|(_, holds, _)| !holds);
         let broken = broken.map(|(key, _, must)| Impossible { key, must: must() });
@@ -83,6 +94,28 @@ impl Settings {
         ];
         let none = times.into_iter().filter(|(_, time)| *time == Duration::ZERO);
         let none = none.map(|(key, _)| Impossible { key, must: "must be longer than nothing".to_owned() });
-        broken.chain(zero).chain(none).collect()
+        broken.chain(zero).chain(none).chain(insecure(&auth.jwt)).collect()
+    }
+}
+
+/// Whether URLs can begin with it.
+fn is_base(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none()
+}
+
+/// What would let anybody give keys of an issuer.
+fn insecure(jwt: &Jwt) -> Option<Impossible> {
+    match check_issuer(jwt) {
+        Err(TokensError::Insecure { field, .. }) => {
+            let must =
+                "must be an https:// address; http:// is for an issuer on this machine only".to_owned();
+            Some(Impossible { key: field, must })
+        }
+        Err(TokensError::NoUrl(_)) => {
+            let must = "must be a URL, or auth.jwt.jwks_url say where its keys are".to_owned();
+            Some(Impossible { key: "auth.jwt.issuer", must })
+        }
+        // Audiences are a rule above.
+        Ok(()) | Err(TokensError::NoAudience | TokensError::Client(_)) => None,
     }
 }

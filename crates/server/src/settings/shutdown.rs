@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
-    /// How long what runs in the process may take to finish after the server was asked to stop.
+    /// How long what runs in this process may take to finish after the server was asked to stop; at most an hour.
+    /// What other workers have in hand is not waited for: it is handed out again after the next start.
     #[serde(with = "super::duration")]
     pub grace: Duration,
 }

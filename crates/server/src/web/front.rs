@@ -62,6 +62,10 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
         for (name, value) in HEADERS {
             response.headers_mut().entry(name).or_insert(value);
         }
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().entry(header::WWW_AUTHENTICATE).or_insert(scheme);
+        }
     }
     response
 }
@@ -76,9 +80,12 @@ fn check(app: &App, request: &Request, grpc: bool) -> Result<(), Refused> {
     if ops::is_probe(request.uri().path()) {
         return Ok(());
     }
+    if app.access.needs_keys() {
+        return Ok(());
+    }
     let peer = request.extensions().get::<Peer>();
     let near = peer.is_none_or(|peer| peer.address.ip().to_canonical().is_loopback());
-    if near && !app.access.needs_keys() { check_origin(request, &app.settings.http) } else { Ok(()) }
+    check_names(request, &app.settings.http, near)
 }
 
 fn check_head(request: &Request, limits: &Limits) -> Result<(), Refused> {
@@ -95,10 +102,11 @@ fn check_head(request: &Request, limits: &Limits) -> Result<(), Refused> {
     Ok(())
 }
 
-/// A server on a developer's machine lets everybody on it in, and the browser there runs anybody's pages. A
-/// page can reach the server in two ways: as what it is, and then the browser tells its `Origin`; or, after its
-/// name was made to mean this machine, as the server's own page, and then `Host` has its name.
-fn check_origin(request: &Request, settings: &Http) -> Result<(), Refused> {
+/// A server without keys lets in everybody who reaches it, and browsers that do run anybody's pages. A page can
+/// reach the server in two ways: as what it is, and then the browser tells its `Origin`; or, after its name was
+/// made to mean the server's machine, as the server's own page, and then `Host` has its name. By what name other
+/// machines know the server nobody can tell, so `Host` is looked at only where the caller is `near`: on this one.
+fn check_names(request: &Request, settings: &Http, near: bool) -> Result<(), Refused> {
     let named = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let elsewhere =
         |what, named: &str| Refused::Elsewhere { what, named: named.chars().take(ECHO_MAX).collect() };
@@ -106,7 +114,7 @@ fn check_origin(request: &Request, settings: &Http) -> Result<(), Refused> {
         Some(authority) => Some(authority.as_str().to_owned()),
         None => request.headers().get(header::HOST).map(named),
     };
-    if let Some(host) = &host {
+    if let Some(host) = host.as_ref().filter(|_| near) {
         let known = host.parse::<Authority>().is_ok_and(|host| {
             // Names can be made to mean another machine; addresses are what they are.
             is_address(host.host()) || is_local(host.host()) || is_allowed(&host, settings)
@@ -135,6 +143,10 @@ mod tests {
     use super::*;
 
     fn check(host: &str, origin: Option<&str>) -> Result<(), Refused> {
+        check_from(true, host, origin)
+    }
+
+    fn check_from(near: bool, host: &str, origin: Option<&str>) -> Result<(), Refused> {
         let settings = Http {
             allowed_hosts: vec!["dev.example.org".to_owned(), "other.example.org:8080".to_owned()],
             public_url: Some(Url::parse("https://flows.example.org/x").unwrap()),
@@ -144,7 +156,7 @@ mod tests {
         if let Some(origin) = origin {
             request = request.header(header::ORIGIN, origin);
         }
-        check_origin(&request.body(Body::empty()).unwrap(), &settings)
+        check_names(&request.body(Body::empty()).unwrap(), &settings, near)
     }
 
     #[test]
@@ -194,5 +206,13 @@ mod tests {
             assert!(refused.contains("http.allowed_hosts"), "{refused}");
         }
         assert_eq!(check("10.0.0.7:7071", Some("http://10.0.0.7:7071")), Ok(()), "the server's own page");
+    }
+
+    #[test]
+    fn from_other_machines_the_server_has_any_name_and_pages_are_still_refused() {
+        assert_eq!(check_from(false, "flows.internal:7071", None), Ok(()));
+        assert_eq!(check_from(false, "flows.internal", Some("http://flows.internal")), Ok(()));
+        assert!(check_from(false, "flows.internal", Some("https://evil.example")).is_err());
+        assert!(check_from(false, "flows.internal", Some("null")).is_err());
     }
 }

@@ -1,12 +1,13 @@
 //! What probes and monitoring ask. Probes need no key and show nothing of users.
 //!
-//! `/metrics` shows the names of hubs and functions: it is open to this machine, and otherwise to whoever may
-//! read all hubs. On a port of its own (`server.metrics_listen`) it is open to whoever reaches that.
+//! `/metrics` shows the names of hubs and functions: where the server asks for keys, it is for whoever may read
+//! all hubs, from this machine, too: users of it and proxies on it are no operators. On a port of its own
+//! (`server.metrics_listen`) it is open to whoever reaches that.
 
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -19,7 +20,6 @@ use super::admit;
 use super::query::Query;
 use crate::access::Caller;
 use crate::keys::Permission;
-use crate::serve::listen::Peer;
 
 /// A driver that is not heard of for this long is stuck.
 const DRIVER_PATIENCE: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 
 pub(super) fn routes(app: &App) -> Router<App> {
     let guarded = Router::new().route("/metrics", get(metrics));
-    probes().merge(guarded.layer(middleware::from_fn_with_state(app.clone(), identify_strangers)))
+    probes().merge(guarded.layer(middleware::from_fn_with_state(app.clone(), admit::identify)))
 }
 
 /// For a port of its own.
@@ -130,18 +130,6 @@ fn json(body: &impl Serialize) -> Response {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
-}
-
-/// Lets those through who call from this machine, and asks others who they are. What a proxy passes on comes
-/// from somewhere else.
-async fn identify_strangers(state: State<App>, request: Request, next: Next) -> Response {
-    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-    let is_forwarded = forwarded.iter().any(|name| request.headers().contains_key(*name));
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.address.ip().to_canonical());
-    if !is_forwarded && peer.is_some_and(|ip| ip.is_loopback()) {
-        return next.run(request).await;
-    }
-    admit::identify(state, request, next).await
 }
 
 async fn metrics(State(app): State<App>, caller: Option<Extension<Caller>>) -> Response {

@@ -172,6 +172,8 @@ async fn what_is_not_a_token_of_the_issuer_for_us_and_now_is_refused() {
     let (head, _) = front.split_once('.').unwrap();
     let other_claims = changed(&claims, &[("roles", json!(["admin"]))]);
     let tampered = format!("{head}.{}.{signature}", URL_SAFE_NO_PAD.encode(other_claims.to_string()));
+    let kid = Some("ec".to_owned());
+    let critical = Header { kid, crit: Some(vec!["b64".to_owned()]), ..Header::new(Algorithm::ES256) };
     let rsa_header = Header { kid: Some("ec".to_owned()), ..Header::new(Algorithm::RS256) };
     let sets = [
         ("expired", sign(&[("exp", json!(now() - 61))])),
@@ -187,6 +189,7 @@ async fn what_is_not_a_token_of_the_issuer_for_us_and_now_is_refused() {
         ("unsigned", format!("{unsigned}.")),
         ("unsigned, with a signature", format!("{unsigned}.{signature}")),
         ("HS256 with the public key", confused),
+        ("with what must be understood", encode(&critical, &claims, &signer.key).unwrap()),
         ("by a key of another kind", encode(&rsa_header, &claims, &rsa.key).unwrap()),
         ("changed", tampered),
         ("cut", good[..good.len() - 2].to_owned()),

@@ -147,6 +147,11 @@ async fn urls_carry_the_key_where_that_is_wanted_and_nothing_where_there_is_none
         urls.values().all(|url| url.contains(&format!("code={}", key.reveal())) && !url.contains("sig="))
     );
     assert_eq!(get(&place, &urls[GET]).await, 202);
+    // A key that only starts this function would open none of them.
+    let (limited, _) = place.key(Role::Client, "*", &["Order"]).await;
+    let urls = started(&place, limited.reveal(), "orders", "2").await;
+    assert!(urls.values().all(|url| url.contains("sig=") && !url.contains("code=")), "{urls:?}");
+    assert_eq!(get(&place, &urls[GET]).await, 202);
     place.stop().await;
 
     let place = Place::new(Settings::default()).await;

@@ -54,6 +54,16 @@ fn what_types_do_not_say_is_checked_too() {
         ("[hub]\npartitions = 0\n", "f.toml:2: hub.partitions: must be 1 to 1024"),
         ("[hub]\nname = 'a b'\n", "f.toml:2: hub.name: must be 1 to 64 of A-Z a-z 0-9 _ -"),
         ("[tls]\nkey = 'k'\n", "tls.certificate: must be given with tls.key"),
+        ("[tls]\nclient_ca = 'c'\n", "f.toml:2: tls.client_ca: must be given with tls.certificate"),
+        ("[http]\npublic_url = 'ftp://a.example'\n", "f.toml:2: http.public_url: must begin with http://"),
+        ("[http]\npublic_url = 'https://a.example/?x'\n", "f.toml:2: http.public_url: must begin"),
+        ("[http]\npublic_url = 'https://a.example/#x'\n", "f.toml:2: http.public_url: must begin"),
+        ("[shutdown]\ngrace = '61m'\n", "f.toml:2: shutdown.grace: must be at most 1h"),
+        (
+            "[auth.jwt]\naudiences = ['a']\nissuer = 'http://id.example'\n",
+            "f.toml:3: auth.jwt.issuer: must be an",
+        ),
+        ("[auth.jwt]\naudiences = ['a']\nissuer = 'x'\n", "f.toml:3: auth.jwt.issuer: must be a URL"),
         ("[limits]\njson_depth_max = 129\n", "f.toml:2: limits.json_depth_max: must be 1 to 128"),
         ("[limits]\nconnections_max = 0\n", "f.toml:2: limits.connections_max: must be at least 1"),
         ("[limits]\nheader_timeout = '0s'\n", "f.toml:2: limits.header_timeout: must be longer than nothing"),
@@ -85,6 +95,33 @@ fn what_is_no_toml_is_not_repeated() {
     assert!(err.contains("f.toml:3: ") && !err.contains("s3cr3t"), "{err}");
     let err = wrong("[hub]\nname = 'a'\nname = 'b'\n");
     assert!(err.contains("f.toml:3: duplicate key"), "{err}");
+}
+
+#[test]
+fn what_may_be_a_secret_in_the_wrong_place_is_not_repeated() {
+    for section in ["secrets", "tokens"] {
+        for file in [
+            "api = 's3cr3t'",
+            "s3cr3t = 'api'",
+            "api.value = 's3cr3t'",
+            "api.value.file = ['s3cr3t']",
+            "api.value.text = 's3cr3t'",
+            "api.s3cr3t = 1",
+            "api.value.s3cr3t = 1",
+            "api.kind = 's3cr3t'",
+            "api = { kind = 'static', value = 's3cr3t', origins = [] }",
+            "api = { kind = 'static', value = { env = 'A' }, origins = 's3cr3t' }",
+            "api.origins = 's3cr3t'",
+        ] {
+            let err = wrong(&format!("[call_http.{section}]\n{file}\n"));
+            assert!(err.contains(&format!("f.toml:1: call_http.{section}")), "{file}: {err}");
+            assert!(!err.contains("s3cr3t"), "{file}: {err}");
+        }
+        let err = wrong(&format!("[call_http]\n{section} = 's3cr3t'\n"));
+        assert!(err.contains("must be a table, not a string") && !err.contains("s3cr3t"), "{err}");
+    }
+    let err = wrong("[call_http.tokens.api]\nkind = 'static'\nvalue = { env = 'A' }\n");
+    assert!(err.contains("call_http.tokens.api: missing field `origins`"), "{err}");
 }
 
 #[test]

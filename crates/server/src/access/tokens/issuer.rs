@@ -142,7 +142,10 @@ impl Issuer {
             return;
         }
         self.0.state.lock().tried = Some(Instant::now());
-        match self.fetch().await {
+        let fetched = self.fetch().await;
+        // An issuer that hangs takes longer than the pause: those who waited meanwhile must not ask, too.
+        self.0.state.lock().tried = Some(Instant::now());
+        match fetched {
             Ok(keys) => {
                 tracing::debug!(issuer = self.0.name, keys = keys.len(), "the issuer's keys were fetched");
                 let mut state = self.0.state.lock();

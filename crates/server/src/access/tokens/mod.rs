@@ -74,16 +74,7 @@ impl Tokens {
     /// `None` if there is no issuer.
     pub(super) fn open(settings: &Jwt) -> Result<Option<Self>, TokensError> {
         let Some(name) = settings.issuer.clone() else { return Ok(None) };
-        if settings.audiences.is_empty() {
-            return Err(TokensError::NoAudience);
-        }
-        match &settings.jwks_url {
-            Some(url) => secure("auth.jwt.jwks_url", url)?,
-            None => {
-                let url = Url::parse(&name).map_err(|_| TokensError::NoUrl(name.clone()))?;
-                secure("auth.jwt.issuer", &url)?;
-            }
-        }
+        check(settings)?;
         let issuer = Issuer::new(&name, settings)?;
         let (audiences, reading) = (settings.audiences.clone(), Reading::new(settings));
         Ok(Some(Self(Arc::new(Inner { issuer, name, audiences, reading }))))
@@ -103,6 +94,10 @@ impl Tokens {
         let header = decode_header(text).map_err(|_| wrong(Reason::Malformed))?;
         if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) {
             return Err(wrong(Reason::Algorithm));
+        }
+        // What must be understood to judge the token, and is not.
+        if header.crit.is_some() {
+            return Err(wrong(Reason::Malformed));
         }
         let key = self.0.issuer.key(header.kid.as_deref(), header.alg).await;
         let key = key.ok_or_else(|| wrong(Reason::UnknownIssuerKey))?;
@@ -140,6 +135,21 @@ impl Token {
 
     pub(super) fn sees(&self, hub: &str) -> bool {
         self.hubs.iter().any(|scope| scope.contains(hub))
+    }
+}
+
+/// Whether only whom the settings mean could be let in by them.
+pub(crate) fn check(settings: &Jwt) -> Result<(), TokensError> {
+    let Some(name) = &settings.issuer else { return Ok(()) };
+    if settings.audiences.is_empty() {
+        return Err(TokensError::NoAudience);
+    }
+    match &settings.jwks_url {
+        Some(url) => secure("auth.jwt.jwks_url", url),
+        None => {
+            let url = Url::parse(name).map_err(|_| TokensError::NoUrl(name.clone()))?;
+            secure("auth.jwt.issuer", &url)
+        }
     }
 }
 
